@@ -1,0 +1,54 @@
+/**
+ * `HandlerEnvironment.json`: where a handler finds its folders.
+ * Source: WALinuxAgent 2.15 `ga/exthandlers.py` create_handler_env; agent-contract 3.
+ */
+import { ContractError, decodeArray, decodeText, element, member, optional, parseJson } from './json.ts';
+import { CONFIG_FOLDER, EVENTS_FOLDER, HEARTBEAT_FILE, STATUS_FOLDER } from './package-layout.ts';
+
+export interface HandlerEnvironment {
+  /** Shared by all versions of the handler, kept by the agent after uninstall. */
+  readonly logFolder: string;
+  readonly configFolder: string;
+  readonly statusFolder: string;
+  readonly heartbeatFile: string | undefined;
+  /** Where telemetry events go; `undefined` when the agent does not collect them. */
+  readonly eventsFolder: string | undefined;
+}
+
+/** Reads the file: an array of exactly one element. Throws {@link ContractError}. Unknown keys are ignored. */
+export function parseHandlerEnvironment(text: string, file: string): HandlerEnvironment {
+  const root = parseJson(text, file);
+  const count = decodeArray(root).length;
+  if (count !== 1) throw new ContractError(file, '', `must be an array of exactly one element, but has ${count}`);
+  const folders = member(element(root, 0), 'handlerEnvironment');
+  const preview = optional(member(folders, 'eventsFolder_preview'), decodeText, undefined);
+  return {
+    logFolder: decodeText(member(folders, 'logFolder')),
+    configFolder: decodeText(member(folders, 'configFolder')),
+    statusFolder: decodeText(member(folders, 'statusFolder')),
+    heartbeatFile: optional(member(folders, 'heartbeatFile'), decodeText, undefined),
+    eventsFolder: optional(member(folders, 'eventsFolder'), decodeText, preview),
+  };
+}
+
+/** The folders that the agent chooses for a handler in `handlerFolder` with its logs in `logFolder`. */
+export function agentHandlerEnvironment(handlerFolder: string, logFolder: string): Required<HandlerEnvironment> {
+  return {
+    logFolder,
+    configFolder: `${handlerFolder}/${CONFIG_FOLDER}`,
+    statusFolder: `${handlerFolder}/${STATUS_FOLDER}`,
+    heartbeatFile: `${handlerFolder}/${HEARTBEAT_FILE}`,
+    eventsFolder: `${logFolder}/${EVENTS_FOLDER}`,
+  };
+}
+
+/** The agent's text. `version` is the version of the schema (1.0), not the handler's. */
+export function formatHandlerEnvironment(handlerName: string, environment: HandlerEnvironment): string {
+  const { logFolder, configFolder, statusFolder, heartbeatFile, eventsFolder } = environment;
+  const folders = { logFolder, configFolder, statusFolder, heartbeatFile, eventsFolder, eventsFolder_preview: eventsFolder };
+  const text = JSON.stringify([{ name: handlerName, version: SCHEMA_VERSION, handlerEnvironment: folders }]);
+  return text.replace(`"${SCHEMA_VERSION}"`, '1.0');
+}
+
+/** Python writes the float 1.0, which JSON.stringify cannot; the mark is replaced after formatting. */
+const SCHEMA_VERSION = '@@schema-version@@';

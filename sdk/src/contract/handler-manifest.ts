@@ -1,0 +1,112 @@
+/**
+ * `HandlerManifest.json`: which command runs for which operation.
+ * Source: WALinuxAgent 2.15 `ga/exthandlers.py` HandlerManifest, load_manifest, _parse_boolean_value; agent-contract 2.
+ */
+import { ContractError, decodeArray, decodeNumber, decodeObject, decodeString, element, isAbsent, member, optional, parseJson } from './json.ts';
+import type { Located } from './json.ts';
+import type { Operation } from './operations.ts';
+
+/** The mode in which the agent runs `install` as part of an update; null or absent means the same. */
+export const UPDATE_WITH_INSTALL = 'UpdateWithInstall';
+export const UPDATE_WITHOUT_INSTALL = 'UpdateWithoutInstall';
+
+export interface HandlerManifest {
+  /** Command line per operation, relative to the handler's folder; `undefined` where the manifest has none. */
+  readonly commands: Readonly<Record<Operation, string | undefined>>;
+  /** True unless `updateMode` is a text other than `UpdateWithInstall` (any case). */
+  readonly installOnUpdate: boolean;
+  readonly reportHeartbeat: boolean;
+  readonly continueOnUpdateFailure: boolean;
+  readonly supportsMultipleExtensions: boolean;
+  readonly cpuQuotaPercentage: number | undefined;
+  /** What the agent would log about booleans that are none: the key names. */
+  readonly nonBooleanKeys: readonly string[];
+}
+
+/** The manifest's key of each operation's command. */
+export const COMMAND_KEYS: Readonly<Record<Operation, string>> = {
+  install: 'installCommand',
+  enable: 'enableCommand',
+  disable: 'disableCommand',
+  update: 'updateCommand',
+  uninstall: 'uninstallCommand',
+};
+
+const BOOLEAN_KEYS = ['reportHeartbeat', 'continueOnUpdateFailure', 'supportsMultipleExtensions'] as const;
+
+/**
+ * Reads the manifest as the agent does: an array whose first element counts; real booleans and the text "true" in any
+ * case are true, everything else is false. Throws {@link ContractError} where the agent would give up.
+ */
+export function parseHandlerManifest(text: string, file: string): HandlerManifest {
+  const root = parseJson(text, file);
+  if (decodeArray(root).length === 0) throw new ContractError(file, '', 'must be an array with one element');
+  const entry = element(root, 0);
+  const manifest = member(entry, 'handlerManifest');
+  decodeObject(manifest);
+  const command = (operation: Operation): string | undefined => {
+    const at = member(manifest, COMMAND_KEYS[operation]);
+    return at.value === undefined ? undefined : decodeString(at);
+  };
+  const updateMode = member(manifest, 'updateMode');
+  const limits = member(entry, 'resourceLimits');
+  return {
+    commands: {
+      install: command('install'),
+      enable: command('enable'),
+      disable: command('disable'),
+      update: command('update'),
+      uninstall: command('uninstall'),
+    },
+    installOnUpdate:
+      isAbsent(updateMode) || decodeString(updateMode).toLowerCase() === UPDATE_WITH_INSTALL.toLowerCase(),
+    reportHeartbeat: agentBoolean(member(manifest, 'reportHeartbeat')),
+    continueOnUpdateFailure: agentBoolean(member(manifest, 'continueOnUpdateFailure')),
+    supportsMultipleExtensions: agentBoolean(member(manifest, 'supportsMultipleExtensions')),
+    cpuQuotaPercentage: isAbsent(limits)
+      ? undefined
+      : optional(member(limits, 'cpuQuotaPercentage'), decodeNumber, undefined),
+    nonBooleanKeys: BOOLEAN_KEYS.filter((key) => {
+      const { value } = member(manifest, key);
+      return value !== undefined && typeof value !== 'boolean';
+    }),
+  };
+}
+
+export interface HandlerManifestInput {
+  readonly name: string;
+  readonly version: string;
+  readonly commands: Readonly<Record<Operation, string>>;
+  readonly updateMode: string;
+  readonly reportHeartbeat: boolean;
+  readonly continueOnUpdateFailure: boolean;
+  readonly supportsMultipleExtensions: boolean;
+  readonly supportsPolicy: boolean;
+  readonly rebootAfterInstall: boolean;
+}
+
+/** Formats a manifest with real booleans and every key that registration asks for. */
+export function formatHandlerManifest(input: HandlerManifestInput): string {
+  const entry = {
+    name: input.name,
+    version: 1.0,
+    handlerManifest: {
+      [COMMAND_KEYS.install]: input.commands.install,
+      [COMMAND_KEYS.enable]: input.commands.enable,
+      [COMMAND_KEYS.disable]: input.commands.disable,
+      [COMMAND_KEYS.update]: input.commands.update,
+      [COMMAND_KEYS.uninstall]: input.commands.uninstall,
+      updateMode: input.updateMode,
+      rebootAfterInstall: input.rebootAfterInstall,
+      reportHeartbeat: input.reportHeartbeat,
+      continueOnUpdateFailure: input.continueOnUpdateFailure,
+      supportsMultipleExtensions: input.supportsMultipleExtensions,
+      supportsPolicy: input.supportsPolicy,
+    },
+  };
+  return `${JSON.stringify([entry], null, 2)}\n`;
+}
+
+function agentBoolean(at: Located): boolean {
+  return at.value === true || (typeof at.value === 'string' && at.value.toLowerCase() === 'true');
+}

@@ -1,0 +1,133 @@
+/**
+ * Where things are in the zip, in the handler's folder and beside it.
+ * Source: WALinuxAgent 2.15 `ga/exthandlers.py` get_full_name, get_base_dir, get_extension_package_zipfile_name,
+ * get_conf_dir, get_status_dir, copy_status_files; `common/conf.py`; agent-contract 1.1, 4.1, 8.1.
+ * Paths are plain strings with `/`; nothing here touches a disk.
+ */
+
+/** Default of the agent's `Lib.Dir`. */
+export const LIB_FOLDER = '/var/lib/waagent';
+/** Default of the agent's `Extension.LogDir`. */
+export const LOG_FOLDER = '/var/log/azure';
+
+export const HANDLER_MANIFEST_FILE = 'HandlerManifest.json';
+export const HANDLER_ENVIRONMENT_FILE = 'HandlerEnvironment.json';
+/** Description for the publisher's route; Microsoft's packages carry it in the zip. */
+export const PUBLISHER_MANIFEST_FILE = 'manifest.xml';
+export const CONFIG_FOLDER = 'config';
+export const STATUS_FOLDER = 'status';
+export const EVENTS_FOLDER = 'events';
+export const HEARTBEAT_FILE = 'heartbeat.log';
+/** The agent's own files in `config/`. */
+export const HANDLER_STATE_FILE = 'HandlerState';
+export const HANDLER_STATUS_FILE = 'HandlerStatus';
+/** Policy for what a handler may run, put into `config/` by the platform. */
+export const RUNTIME_POLICY_FILE = 'waagent_runtime_policy.json';
+/** The agent's log of the commands it ran, in the handler's log folder. */
+export const COMMAND_LOG_FILE = 'CommandExecution.log';
+
+/** States of a handler that the agent keeps in {@link HANDLER_STATE_FILE}. A missing file means `NotInstalled`. */
+export const HANDLER_STATES = ['NotInstalled', 'Installed', 'Enabled', 'FailedUpgrade'] as const;
+export type HandlerState = (typeof HANDLER_STATES)[number];
+
+/** `Publisher.Type`, the handler's name everywhere in the contract. */
+export function formatHandlerName(publisher: string, type: string): string {
+  return `${publisher}.${type}`;
+}
+
+/** The name of the handler's folder: `Publisher.Type-1.2.3`. */
+export function formatHandlerFolder(handlerName: string, version: string): string {
+  return `${handlerName}-${version}`;
+}
+
+/** Splits a folder name at the last `-`; `undefined` when the right side is no version: then the agent ignores it. */
+export function parseHandlerFolder(folder: string): { handlerName: string; version: string } | undefined {
+  const at = folder.lastIndexOf('-');
+  const version = folder.slice(at + 1);
+  if (at <= 0 || !isVersion(version)) return undefined;
+  return { handlerName: folder.slice(0, at), version };
+}
+
+/** The zip as the agent caches it: `Publisher.Type__1.2.3.zip`. */
+export function formatPackageFile(handlerName: string, version: string): string {
+  return `${handlerName}__${version}.zip`;
+}
+
+export const SETTINGS_SUFFIX = '.settings';
+export const STATUS_SUFFIX = '.status';
+
+/** `7.settings`, or `name.7.settings` for one of several configurations. */
+export function formatSettingsFile(sequence: number, extensionName?: string): string {
+  return `${prefix(extensionName)}${sequence}${SETTINGS_SUFFIX}`;
+}
+
+/** `7.status`, or `name.7.status` for one of several configurations. */
+export function formatStatusFile(sequence: number, extensionName?: string): string {
+  return `${prefix(extensionName)}${sequence}${STATUS_SUFFIX}`;
+}
+
+/** Sequence number and configuration name of a settings file, `undefined` for any other file. */
+export function parseSettingsFile(
+  file: string,
+): { sequence: number; extensionName: string | undefined } | undefined {
+  return parseNumbered(file, SETTINGS_SUFFIX);
+}
+
+/** Sequence number and configuration name of a status file, `undefined` for any other file. */
+export function parseStatusFile(
+  file: string,
+): { sequence: number; extensionName: string | undefined } | undefined {
+  return parseNumbered(file, STATUS_SUFFIX);
+}
+
+/** `mrseq`, or `name.mrseq`. The agent copies `mrseq`, and only that, to a new version's folder. */
+export function formatSequenceFile(extensionName?: string): string {
+  return `${prefix(extensionName)}mrseq`;
+}
+
+/** `HandlerState`, or `name.HandlerState` for one of several configurations. */
+export function formatHandlerStateFile(extensionName?: string): string {
+  return `${prefix(extensionName)}${HANDLER_STATE_FILE}`;
+}
+
+/** Files of a certificate in the agent's folder: `<THUMBPRINT>.crt` and `<THUMBPRINT>.prv`. */
+export function formatCertificateFiles(thumbprint: string): { certificate: string; privateKey: string } {
+  return { certificate: `${thumbprint}.crt`, privateKey: `${thumbprint}.prv` };
+}
+
+/** Dotted integers, with an optional pre-release. Source: `common/utils/flexible_version.py` _parse. */
+export function isVersion(text: string): boolean {
+  return /^\d+(\.\d+)*((\.|-)?(alpha|beta|rc)(\.|-)?\d+)?$/.test(text);
+}
+
+/** Negative, zero or positive as `a` is older than, the same as, or newer than `b`; `1.0` equals `1.0.0`. */
+export function compareVersions(a: string, b: string): number {
+  const [left, right] = [versionParts(a), versionParts(b)];
+  for (let i = 0; i < Math.max(left.numbers.length, right.numbers.length); i++) {
+    const difference = (left.numbers[i] ?? 0) - (right.numbers[i] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  if (left.pre === right.pre) return 0;
+  if (left.pre === '') return 1;
+  if (right.pre === '') return -1;
+  return left.pre < right.pre ? -1 : 1;
+}
+
+function versionParts(text: string): { numbers: number[]; pre: string } {
+  const match = /^(\d+(?:\.\d+)*)(.*)$/.exec(text);
+  return { numbers: (match?.[1] ?? '0').split('.').map(Number), pre: match?.[2] ?? '' };
+}
+
+function prefix(extensionName: string | undefined): string {
+  return extensionName === undefined ? '' : `${extensionName}.`;
+}
+
+function parseNumbered(
+  file: string,
+  suffix: string,
+): { sequence: number; extensionName: string | undefined } | undefined {
+  if (!file.endsWith(suffix)) return undefined;
+  const match = /^(?:(\w+(?:\.\w+)*)\.)?(\d{1,15})$/.exec(file.slice(0, -suffix.length));
+  if (match === null) return undefined;
+  return { sequence: Number(match[2]), extensionName: match[1] };
+}

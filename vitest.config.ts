@@ -1,0 +1,31 @@
+import { defineConfig } from 'vitest/config';
+
+const conditions = ['@handlerkit/source', 'node', 'import', 'default'];
+const source = { resolve: { conditions }, ssr: { resolve: { conditions } } };
+const unit = (name: string, root: string) => ({
+  ...source,
+  test: { name, root, include: ['src/**/*.test.ts'], testTimeout: 30_000 },
+});
+
+export default defineConfig({
+  test: {
+    reporters: ['default', './test/total-line.ts'],
+    projects: [
+      unit('sdk', 'sdk'),
+      unit('custom-script', 'extensions/custom-script'),
+      unit('tools', 'tools'),
+      { ...source, test: { name: 'borders', root: 'test', include: ['borders/*.test.ts'], testTimeout: 60_000 } },
+      {
+        ...source,
+        test: {
+          name: 'black-box',
+          root: 'test',
+          include: ['conformance/**/*.test.ts', 'e2e/**/*.test.ts'],
+          globalSetup: ['./packed-zip.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 180_000,
+        },
+      },
+    ],
+  },
+});
