@@ -107,7 +107,11 @@ function parseSequenceVariable(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const number = Number(text);
   if (!/^\d{1,15}$/.test(text) || !Number.isSafeInteger(number)) {
-    throw new ContractError('environment', AGENT_VARIABLES.sequenceNumber, 'must be a whole number from 0 up');
+    throw new ContractError(
+      'environment',
+      AGENT_VARIABLES.sequenceNumber,
+      'must be a whole number from 0 up',
+    );
   }
   return number;
 }

@@ -19,7 +19,8 @@ export interface HandlerEnvironment {
 export function parseHandlerEnvironment(text: string, file: string): HandlerEnvironment {
   const root = parseJson(text, file);
   const count = decodeArray(root).length;
-  if (count !== 1) throw new ContractError(file, '', `must be an array of exactly one element, but has ${count}`);
+  if (count !== 1)
+    throw new ContractError(file, '', `must be an array of exactly one element, but has ${count}`);
   const folders = member(element(root, 0), 'handlerEnvironment');
   const preview = optional(member(folders, 'eventsFolder_preview'), decodeText, undefined);
   return {
@@ -32,7 +33,10 @@ export function parseHandlerEnvironment(text: string, file: string): HandlerEnvi
 }
 
 /** The folders that the agent chooses for a handler in `handlerFolder` with its logs in `logFolder`. */
-export function agentHandlerEnvironment(handlerFolder: string, logFolder: string): Required<HandlerEnvironment> {
+export function agentHandlerEnvironment(
+  handlerFolder: string,
+  logFolder: string,
+): Required<HandlerEnvironment> {
   return {
     logFolder,
     configFolder: `${handlerFolder}/${CONFIG_FOLDER}`,
@@ -45,7 +49,14 @@ export function agentHandlerEnvironment(handlerFolder: string, logFolder: string
 /** The agent's text. `version` is the version of the schema (1.0), not the handler's. */
 export function formatHandlerEnvironment(handlerName: string, environment: HandlerEnvironment): string {
   const { logFolder, configFolder, statusFolder, heartbeatFile, eventsFolder } = environment;
-  const folders = { logFolder, configFolder, statusFolder, heartbeatFile, eventsFolder, eventsFolder_preview: eventsFolder };
+  const folders = {
+    logFolder,
+    configFolder,
+    statusFolder,
+    heartbeatFile,
+    eventsFolder,
+    eventsFolder_preview: eventsFolder,
+  };
   const text = JSON.stringify([{ name: handlerName, version: SCHEMA_VERSION, handlerEnvironment: folders }]);
   return text.replace(`"${SCHEMA_VERSION}"`, '1.0');
 }

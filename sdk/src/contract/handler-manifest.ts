@@ -2,8 +2,20 @@
  * `HandlerManifest.json`: which command runs for which operation.
  * Source: WALinuxAgent 2.15 `ga/exthandlers.py` HandlerManifest, load_manifest, _parse_boolean_value; agent-contract 2.
  */
-import { ContractError, decodeArray, decodeNumber, decodeObject, decodeString, element, isAbsent, member, optional, parseJson } from './json.ts';
+
 import type { Located } from './json.ts';
+import {
+  ContractError,
+  decodeArray,
+  decodeNumber,
+  decodeObject,
+  decodeString,
+  element,
+  isAbsent,
+  member,
+  optional,
+  parseJson,
+} from './json.ts';
 import type { Operation } from './operations.ts';
 
 /** The mode in which the agent runs `install` as part of an update; null or absent means the same. */

@@ -55,7 +55,8 @@ export function isAbsent(at: Located): boolean {
 }
 
 export function decodeObject(at: Located): Record<string, unknown> {
-  if (typeof at.value !== 'object' || at.value === null || Array.isArray(at.value)) throw wrongType(at, 'an object');
+  if (typeof at.value !== 'object' || at.value === null || Array.isArray(at.value))
+    throw wrongType(at, 'an object');
   return at.value as Record<string, unknown>;
 }
 

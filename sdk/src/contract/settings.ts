@@ -2,7 +2,17 @@
  * `config/<sequence>.settings`: what the user asked for.
  * Source: WALinuxAgent 2.15 `ga/exthandlers.py` update_settings; agent-contract 4.
  */
-import { ContractError, decodeArray, decodeObject, decodeString, element, isAbsent, member, optional, parseJson } from './json.ts';
+import {
+  ContractError,
+  decodeArray,
+  decodeObject,
+  decodeString,
+  element,
+  isAbsent,
+  member,
+  optional,
+  parseJson,
+} from './json.ts';
 
 /** The two halves of an extension's settings, before decryption. */
 export interface Settings {
@@ -14,7 +24,11 @@ export interface Settings {
   readonly thumbprint: string | undefined;
 }
 
-export const NO_SETTINGS: Settings = { publicSettings: {}, protectedSettings: undefined, thumbprint: undefined };
+export const NO_SETTINGS: Settings = {
+  publicSettings: {},
+  protectedSettings: undefined,
+  thumbprint: undefined,
+};
 
 /**
  * Reads a settings file. A zero-byte file is "no settings": the agent writes one when the goal state has none.
@@ -24,7 +38,8 @@ export function parseSettings(text: string, file: string): Settings {
   if (text === '') return NO_SETTINGS;
   const list = member(parseJson(text, file), 'runtimeSettings');
   const count = decodeArray(list).length;
-  if (count !== 1) throw new ContractError(file, list.path, `must have exactly one element, but has ${count}`);
+  if (count !== 1)
+    throw new ContractError(file, list.path, `must have exactly one element, but has ${count}`);
   const settings = member(element(list, 0), 'handlerSettings');
   if (isAbsent(settings)) return NO_SETTINGS;
   const publicSettings = optional(member(settings, 'publicSettings'), decodeObject, {});

@@ -1,0 +1,184 @@
+/**
+ * Runs a child process: argv array, own session, time limit with a grace time, cancellation; its output goes to files
+ * and is read from the tail, so that memory stays constant whatever the child prints, and a background process that
+ * keeps the streams open holds up nobody.
+ */
+
+import type { ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { constants as fsConstants } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
+import { mkdtemp, open, rm } from 'node:fs/promises';
+import { constants as osConstants, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { HandlerError } from './errors.ts';
+
+export interface ExecOptions {
+  readonly cwd?: string;
+  /** The child's whole environment; default: the environment of this process. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** What the child reads; default: nothing (end of file at once). */
+  readonly stdin?: string | Uint8Array;
+  /** A file that the child reads as its stdin instead; opened read-only. */
+  readonly stdinFile?: string;
+  /** Where stdout goes, made anew with mode 0600; default: a temporary file that is deleted afterwards. */
+  readonly stdoutFile?: string;
+  readonly stderrFile?: string;
+  /** Milliseconds after which the whole process group gets SIGTERM; default: no limit. */
+  readonly timeoutMs?: number;
+  /** Milliseconds between SIGTERM and SIGKILL. */
+  readonly graceMs?: number;
+  /** Ends the process group in the same way when it is aborted. */
+  readonly signal?: AbortSignal;
+  /** Bytes of each stream that the result holds, counted from the end. */
+  readonly tailBytes?: number;
+  /** Called with the child's pid as soon as it runs; the pid is also the id of its process group. */
+  readonly onStart?: (pid: number) => void;
+}
+
+export interface ExecResult {
+  /** `null` when a signal ended the child. */
+  readonly exitCode: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly timedOut: boolean;
+  readonly aborted: boolean;
+  /** The last bytes of stdout as text; what is no UTF-8 is U+FFFD. */
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly durationMs: number;
+}
+
+export const DEFAULT_GRACE_MS = 5_000;
+export const DEFAULT_TAIL_BYTES = 64 * 1024;
+
+/**
+ * Runs `argv` to its end. A program that fails is a result, not an error. Throws `COMMAND_NOT_STARTED` when it cannot
+ * be started. Does not wait for processes that the child leaves behind in the background.
+ */
+export async function execCommand(argv: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
+  const [program, ...args] = argv;
+  if (program === undefined) throw new HandlerError('COMMAND_NOT_STARTED', 'no program was named');
+  const scratch = await mkdtemp(join(tmpdir(), 'handlerkit-exec-'));
+  const files: FileHandle[] = [];
+  const openFile = async (path: string, flags: number): Promise<FileHandle> => {
+    const handle = await open(path, flags, 0o600);
+    files.push(handle);
+    return handle;
+  };
+  try {
+    const stdout = await openFile(options.stdoutFile ?? join(scratch, 'stdout'), OUTPUT_FLAGS);
+    const stderr = await openFile(options.stderrFile ?? join(scratch, 'stderr'), OUTPUT_FLAGS);
+    const stdin = await openInput(options, scratch, openFile);
+    const started = performance.now();
+    const child = spawn(program, args, {
+      detached: true,
+      stdio: [stdin.fd, stdout.fd, stderr.fd],
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+      ...(options.env === undefined ? {} : { env: { ...options.env } }),
+    });
+    const end = await waitForEnd(child, program, options);
+    const tailBytes = options.tailBytes ?? DEFAULT_TAIL_BYTES;
+    return {
+      ...end,
+      stdout: await readTail(stdout, tailBytes),
+      stderr: await readTail(stderr, tailBytes),
+      durationMs: performance.now() - started,
+    };
+  } finally {
+    await Promise.all(files.map((file) => file.close()));
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+/** The last `bytes` of an open file as text; a character that the cut goes through is left out. */
+export async function readTail(file: FileHandle, bytes: number): Promise<string> {
+  const { size } = await file.stat();
+  const length = Math.min(size, bytes);
+  const buffer = Buffer.alloc(length);
+  const { bytesRead } = await file.read(buffer, 0, length, size - length);
+  let start = 0;
+  while (size > length && start < 3 && start < bytesRead && ((buffer[start] ?? 0) & 0xc0) === 0x80) start++;
+  return buffer.toString('utf8', start, bytesRead);
+}
+
+/** Sends `signal` to a whole process group; a group that is gone already is no error. */
+export function signalGroup(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-pid, signal);
+  } catch {
+    // The group has ended by itself.
+  }
+}
+
+/** The exit code that a shell would report: 128 + n for signal n. */
+export function shellExitCode(result: Pick<ExecResult, 'exitCode' | 'signal'>): number {
+  if (result.exitCode !== null) return result.exitCode;
+  return 128 + (result.signal === null ? 0 : (osConstants.signals[result.signal] ?? 0));
+}
+
+const OUTPUT_FLAGS = fsConstants.O_RDWR | fsConstants.O_CREAT | fsConstants.O_TRUNC | fsConstants.O_NOFOLLOW;
+
+async function openInput(
+  options: ExecOptions,
+  scratch: string,
+  openFile: (path: string, flags: number) => Promise<FileHandle>,
+): Promise<FileHandle> {
+  if (options.stdinFile !== undefined) return openFile(options.stdinFile, fsConstants.O_RDONLY);
+  if (options.stdin === undefined) return openFile('/dev/null', fsConstants.O_RDONLY);
+  const path = join(scratch, 'stdin');
+  const writer = await open(path, fsConstants.O_WRONLY | fsConstants.O_CREAT | fsConstants.O_EXCL, 0o600);
+  try {
+    await writer.writeFile(options.stdin);
+  } finally {
+    await writer.close();
+  }
+  const reader = await openFile(path, fsConstants.O_RDONLY);
+  await rm(path);
+  return reader;
+}
+
+type End = Pick<ExecResult, 'exitCode' | 'signal' | 'timedOut' | 'aborted'>;
+
+function waitForEnd(child: ChildProcess, program: string, options: ExecOptions): Promise<End> {
+  return new Promise((resolve, reject) => {
+    const { pid } = child;
+    let timedOut = false;
+    let aborted = false;
+    let killer: NodeJS.Timeout | undefined;
+    const stop = (): void => {
+      if (pid === undefined || killer !== undefined) return;
+      signalGroup(pid, 'SIGTERM');
+      killer = setTimeout(() => signalGroup(pid, 'SIGKILL'), options.graceMs ?? DEFAULT_GRACE_MS);
+    };
+    const limit =
+      options.timeoutMs === undefined
+        ? undefined
+        : setTimeout(() => {
+            timedOut = true;
+            stop();
+          }, options.timeoutMs);
+    const onAbort = (): void => {
+      aborted = true;
+      stop();
+    };
+    const settle = (): void => {
+      clearTimeout(limit);
+      clearTimeout(killer);
+      options.signal?.removeEventListener('abort', onAbort);
+    };
+    child.once('error', (cause) => {
+      settle();
+      const reason = 'code' in cause ? String(cause.code) : 'unknown reason';
+      reject(new HandlerError('COMMAND_NOT_STARTED', `${program} cannot be started: ${reason}`, { cause }));
+    });
+    child.once('exit', (exitCode, signal) => {
+      settle();
+      // What the child left in its own group must not outlive a limit or a cancellation.
+      if (pid !== undefined && (timedOut || aborted)) signalGroup(pid, 'SIGKILL');
+      resolve({ exitCode, signal, timedOut, aborted });
+    });
+    if (pid !== undefined) options.onStart?.(pid);
+    if (options.signal?.aborted === true) onAbort();
+    else options.signal?.addEventListener('abort', onAbort, { once: true });
+  });
+}

@@ -1,0 +1,40 @@
+/**
+ * `Host` is the only way from the SDK and from an extension to the machine: folders, environment, time, child
+ * processes and HTTP. A test gives another one, and nothing else has to change.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ExecOptions, ExecResult } from './exec.ts';
+import { execCommand } from './exec.ts';
+
+export interface Host {
+  /** `/` on a VM; a temporary folder in tests. */
+  readonly root: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Wall-clock time, for timestamps only. */
+  now(): Date;
+  /** Milliseconds of a clock that never jumps, for durations and limits. */
+  elapsedMs(): number;
+  /** Waits; rejects with the signal's reason when it is aborted. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+  /** Runs a program to its end. See {@link ExecOptions}. */
+  exec(argv: readonly string[], options?: ExecOptions): Promise<ExecResult>;
+  fetch: typeof globalThis.fetch;
+  /** Where an absolute path of the VM is found on this machine. Every path of the VM goes through it. */
+  path(absolute: string): string;
+}
+
+/** The machine that this process runs on. */
+export function createHost(env: Readonly<Record<string, string | undefined>> = process.env): Host {
+  return {
+    root: '/',
+    env,
+    now: () => new Date(),
+    elapsedMs: () => performance.now(),
+    sleep: async (ms, signal) => {
+      await delay(Math.max(0, ms), undefined, signal === undefined ? {} : { signal });
+    },
+    exec: execCommand,
+    fetch: (...input) => globalThis.fetch(...input),
+    path: (absolute) => absolute,
+  };
+}
