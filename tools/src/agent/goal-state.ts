@@ -1,0 +1,44 @@
+/**
+ * What the platform wants of a VM: which handlers, in which version and state, with which settings.
+ * Source: WALinuxAgent 2.15 `common/protocol/restapi.py` Extension, ExtensionSettings; agent-contract 7.1, 12.3.
+ */
+
+export interface GoalState {
+  /** Tells one goal state from the next in the agent's log, for instance `incarnation_3`. */
+  readonly id: string;
+  readonly extensions: readonly GoalStateExtension[];
+}
+
+/** One settings block of one handler. */
+export interface GoalStateExtension {
+  /** `Publisher.Type`. */
+  readonly handlerName: string;
+  readonly version: string;
+  readonly requestedState: RequestedState;
+  /** The package as a zip file on this machine; read only when the agent has to unpack it. */
+  readonly packageFile: string;
+  readonly sequence: number;
+  /** `undefined` when the goal state has no settings block: the handler then gets an empty settings file, number 0. */
+  readonly settings: GoalStateSettings | undefined;
+  /** 0 comes first; every extension of a lower level has to succeed before the next level starts. */
+  readonly dependencyLevel: number;
+}
+
+export type RequestedState = 'enabled' | 'disabled' | 'uninstall';
+
+export interface GoalStateSettings {
+  readonly publicSettings: Readonly<Record<string, unknown>> | null;
+  /** Base64 of the CMS envelope. */
+  readonly protectedSettings: string | null;
+  readonly thumbprint: string | null;
+}
+
+/**
+ * The extensions in the order in which the agent works on them: first all that are to be disabled or uninstalled, in
+ * reverse order of their levels, then the enabled ones from level 0 up; stable. Source: RA:dependency_level_sort_key.
+ */
+export function orderExtensions(goalState: GoalState): readonly GoalStateExtension[] {
+  const key = (extension: GoalStateExtension): number =>
+    extension.requestedState === 'enabled' ? extension.dependencyLevel : -extension.dependencyLevel - 1;
+  return goalState.extensions.toSorted((a, b) => key(a) - key(b));
+}
