@@ -4,6 +4,7 @@
  * The agent lays its own environment over these, so a variable of the same name there wins.
  */
 import { ContractError } from './json.ts';
+import { formatPythonJson } from './python-values.ts';
 
 export const AGENT_VARIABLES = {
   extensionPath: 'AZURE_GUEST_AGENT_EXTENSION_PATH',
@@ -18,6 +19,9 @@ export const AGENT_VARIABLES = {
   disableExitCode: 'AZURE_GUEST_AGENT_DISABLE_CMD_EXIT_CODE',
   disableExitCodes: 'AZURE_GUEST_AGENT_DISABLE_CMD_EXIT_CODES_MULTIPLE_EXTENSIONS',
 } as const;
+
+/** The WireServer's address in Azure. Source: agent-contract 12.1. */
+export const WIRE_SERVER_ADDRESS = '168.63.129.16';
 
 /** Value of an exit-code variable when the old version's command belongs to no update. */
 export const NOT_RUN = 'NOT_RUN';
@@ -42,9 +46,12 @@ export interface AgentVariables {
   readonly extensionName: string | undefined;
   readonly supportedFeatures: readonly { readonly key: string; readonly value: string }[];
   readonly uninstallExitCode: OldExitCode;
+  /** Only in `update`; on a downgrade the agent puts the new, lower version here. */
   readonly updatingFromVersion: string | undefined;
+  /** Only in `update`: the name `VERSION` is a common one, so elsewhere it can be anybody's. */
   readonly targetVersion: string | undefined;
   readonly disableExitCode: OldExitCode;
+  /** The same for each of several configurations, by name. */
   readonly disableExitCodes: Readonly<Record<string, OldExitCode>>;
 }
 
@@ -79,6 +86,14 @@ export interface AgentVariablesInput {
   readonly updatingFromVersion?: string | undefined;
   readonly targetVersion?: string | undefined;
   readonly disableExitCode?: string | undefined;
+  /** For a handler with several configurations, instead of `disableExitCode`. */
+  readonly disableExitCodes?: readonly DisabledExtension[] | undefined;
+}
+
+/** How `disable` of one of several configurations ended: an exit code as text, or {@link DISABLE_NOT_RUN}. */
+export interface DisabledExtension {
+  readonly extensionName: string;
+  readonly exitCode: string;
 }
 
 /** Formats the variables as the agent sets them: `uninstallExitCode` and the like are already text (`NOT_RUN`, `0`). */
@@ -88,7 +103,7 @@ export function formatAgentVariables(input: AgentVariablesInput): Record<string,
     [AGENT_VARIABLES.extensionVersion]: input.extensionVersion,
     [AGENT_VARIABLES.wireProtocolAddress]: input.wireProtocolAddress,
     [AGENT_VARIABLES.sequenceNumber]: String(input.sequenceNumber),
-    [AGENT_VARIABLES.supportedFeatures]: JSON.stringify([
+    [AGENT_VARIABLES.supportedFeatures]: formatPythonJson([
       { Key: TELEMETRY_FEATURE.key, Value: TELEMETRY_FEATURE.value },
     ]),
   };
@@ -100,6 +115,8 @@ export function formatAgentVariables(input: AgentVariablesInput): Record<string,
   add(AGENT_VARIABLES.updatingFromVersion, input.updatingFromVersion);
   add(AGENT_VARIABLES.targetVersion, input.targetVersion);
   add(AGENT_VARIABLES.disableExitCode, input.disableExitCode);
+  const disabled = input.disableExitCodes?.map(({ extensionName, exitCode }) => ({ extensionName, exitCode }));
+  add(AGENT_VARIABLES.disableExitCodes, disabled === undefined ? undefined : formatPythonJson(disabled));
   return env;
 }
 
@@ -129,10 +146,14 @@ function parseFeatures(text: string | undefined): { key: string; value: string }
 function parseExitCodes(text: string | undefined): Record<string, OldExitCode> {
   const rows = parseRows(text).flatMap((row) =>
     typeof row.extensionName === 'string'
-      ? [[row.extensionName, parseExitCode(String(row.exitCode))] as const]
+      ? [[row.extensionName, parseExitCode(exitCodeText(row.exitCode))] as const]
       : [],
   );
   return Object.fromEntries(rows);
+}
+
+function exitCodeText(value: unknown): string | undefined {
+  return typeof value === 'string' || typeof value === 'number' ? String(value) : undefined;
 }
 
 /** The agent's own text, so a malformed one is ignored: it carries nothing that a handler cannot do without. */

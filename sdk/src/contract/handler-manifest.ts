@@ -25,6 +25,11 @@ export const UPDATE_WITHOUT_INSTALL = 'UpdateWithoutInstall';
 export interface HandlerManifest {
   /** Command line per operation, relative to the handler's folder; `undefined` where the manifest has none. */
   readonly commands: Readonly<Record<Operation, string | undefined>>;
+  /**
+   * What the agent says when it comes to run an operation whose command is missing or no text; `undefined` where there is
+   * a command. Until that operation is due, the fault has no effect.
+   */
+  readonly commandFaults: Readonly<Record<Operation, string | undefined>>;
   /** True unless `updateMode` is a text other than `UpdateWithInstall` (any case). */
   readonly installOnUpdate: boolean;
   readonly reportHeartbeat: boolean;
@@ -58,7 +63,14 @@ export function parseHandlerManifest(text: string, file: string): HandlerManifes
   decodeObject(manifest);
   const command = (operation: Operation): string | undefined => {
     const at = member(manifest, COMMAND_KEYS[operation]);
-    return at.value === undefined ? undefined : decodeString(at);
+    return typeof at.value === 'string' ? at.value : undefined;
+  };
+  const fault = (operation: Operation): string | undefined => {
+    const { value } = member(manifest, COMMAND_KEYS[operation]);
+    if (value === undefined) return `'${COMMAND_KEYS[operation]}'`;
+    return typeof value === 'string'
+      ? undefined
+      : `'${pythonTypeName(value)}' object has no attribute 'lstrip'`;
   };
   const updateMode = member(manifest, 'updateMode');
   const limits = member(entry, 'resourceLimits');
@@ -69,6 +81,13 @@ export function parseHandlerManifest(text: string, file: string): HandlerManifes
       disable: command('disable'),
       update: command('update'),
       uninstall: command('uninstall'),
+    },
+    commandFaults: {
+      install: fault('install'),
+      enable: fault('enable'),
+      disable: fault('disable'),
+      update: fault('update'),
+      uninstall: fault('uninstall'),
     },
     installOnUpdate:
       isAbsent(updateMode) || decodeString(updateMode).toLowerCase() === UPDATE_WITH_INSTALL.toLowerCase(),
@@ -121,4 +140,13 @@ export function formatHandlerManifest(input: HandlerManifestInput): string {
 
 function agentBoolean(at: Located): boolean {
   return at.value === true || (typeof at.value === 'string' && at.value.toLowerCase() === 'true');
+}
+
+/** The agent is written in Python, and its error texts name the types so. */
+function pythonTypeName(value: unknown): string {
+  if (value === null) return 'NoneType';
+  if (Array.isArray(value)) return 'list';
+  if (typeof value === 'object') return 'dict';
+  if (typeof value === 'boolean') return 'bool';
+  return Number.isInteger(value) ? 'int' : 'float';
 }

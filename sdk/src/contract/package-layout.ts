@@ -18,6 +18,8 @@ export const CONFIG_FOLDER = 'config';
 export const STATUS_FOLDER = 'status';
 export const EVENTS_FOLDER = 'events';
 export const HEARTBEAT_FILE = 'heartbeat.log';
+/** Empty file that the agent leaves when a package passed both of its signature checks. */
+export const PACKAGE_VALIDATED_FILE = 'package_validated';
 /** The agent's own files in `config/`. */
 export const HANDLER_STATE_FILE = 'HandlerState';
 export const HANDLER_STATUS_FILE = 'HandlerStatus';
@@ -25,10 +27,22 @@ export const HANDLER_STATUS_FILE = 'HandlerStatus';
 export const RUNTIME_POLICY_FILE = 'waagent_runtime_policy.json';
 /** The agent's log of the commands it ran, in the handler's log folder. */
 export const COMMAND_LOG_FILE = 'CommandExecution.log';
+/** Bytes that the agent keeps of {@link COMMAND_LOG_FILE}: the last ones, from a line break on. */
+export const COMMAND_LOG_LIMIT_BYTES = 10 * 1024 * 1024;
+/** The agent cuts the head off a command log of more bytes than this. Source: EH:__truncate_file_head. */
+export const COMMAND_LOG_LIMIT_BYTES = 10 * 1024 * 1024;
+/** The agent's own log, in the folder above {@link LOG_FOLDER}. */
+export const AGENT_LOG_FILE = 'waagent.log';
+/** Folders of the agent itself beside the handlers' ones; no handlers, though they have a version too. */
+export const AGENT_FOLDER_PREFIX = 'WALinuxAgent-';
 
 /** States of a handler that the agent keeps in {@link HANDLER_STATE_FILE}. A missing file means `NotInstalled`. */
 export const HANDLER_STATES = ['NotInstalled', 'Installed', 'Enabled', 'FailedUpgrade'] as const;
 export type HandlerState = (typeof HANDLER_STATES)[number];
+
+/** States of one of several configurations, in `name.HandlerState`. A missing file means `disabled`. */
+export const EXTENSION_STATES = ['enabled', 'disabled'] as const;
+export type ExtensionState = (typeof EXTENSION_STATES)[number];
 
 /** `Publisher.Type`, the handler's name everywhere in the contract. */
 export function formatHandlerName(publisher: string, type: string): string {
@@ -40,11 +54,15 @@ export function formatHandlerFolder(handlerName: string, version: string): strin
   return `${handlerName}-${version}`;
 }
 
-/** Splits a folder name at the last `-`; `undefined` when the right side is no version: then the agent ignores it. */
+/**
+ * Splits a folder name at the last `-`; `undefined` for what the agent takes for no handler: the right side is no
+ * version, the name begins with `-`, or it is a folder of the agent itself.
+ */
 export function parseHandlerFolder(folder: string): { handlerName: string; version: string } | undefined {
   const at = folder.lastIndexOf('-');
   const version = folder.slice(at + 1);
-  if (at <= 0 || !isVersion(version)) return undefined;
+  if (at < 0 || folder.startsWith('-') || folder.startsWith(AGENT_FOLDER_PREFIX)) return undefined;
+  if (!isVersion(version)) return undefined;
   return { handlerName: folder.slice(0, at), version };
 }
 
@@ -66,7 +84,10 @@ export function formatStatusFile(sequence: number, extensionName?: string): stri
   return `${prefix(extensionName)}${sequence}${STATUS_SUFFIX}`;
 }
 
-/** Sequence number and configuration name of a settings file, `undefined` for any other file. */
+/**
+ * Sequence number and configuration name of a settings file, `undefined` for any other file. Any name is read, as the
+ * platform chooses it; the agent itself finds on disk only names of letters, digits and `_`.
+ */
 export function parseSettingsFile(
   file: string,
 ): { sequence: number; extensionName: string | undefined } | undefined {
@@ -85,6 +106,13 @@ export function formatSequenceFile(extensionName?: string): string {
   return `${prefix(extensionName)}mrseq`;
 }
 
+/** `CommandExecution.log`, or `CommandExecution_name.log` for one of several configurations. */
+export function formatCommandLogFile(extensionName?: string): string {
+  return extensionName === undefined
+    ? COMMAND_LOG_FILE
+    : COMMAND_LOG_FILE.replace('.', () => `_${extensionName}.`);
+}
+
 /** `HandlerState`, or `name.HandlerState` for one of several configurations. */
 export function formatHandlerStateFile(extensionName?: string): string {
   return `${prefix(extensionName)}${HANDLER_STATE_FILE}`;
@@ -97,25 +125,46 @@ export function formatCertificateFiles(thumbprint: string): { certificate: strin
 
 /** Dotted integers, with an optional pre-release. Source: `common/utils/flexible_version.py` _parse. */
 export function isVersion(text: string): boolean {
-  return /^\d+(\.\d+)*((\.|-)?(alpha|beta|rc)(\.|-)?\d+)?$/.test(text);
+  return VERSION.test(text);
 }
 
-/** Negative, zero or positive as `a` is older than, the same as, or newer than `b`; `1.0` equals `1.0.0`. */
+/**
+ * Negative, zero or positive as `a` is older than, the same as, or newer than `b`. `1.0` equals `1.0.0`, a pre-release
+ * comes before its release, alpha before beta before rc. What is no version counts as 0.
+ */
 export function compareVersions(a: string, b: string): number {
   const [left, right] = [versionParts(a), versionParts(b)];
-  for (let i = 0; i < Math.max(left.numbers.length, right.numbers.length); i++) {
-    const difference = (left.numbers[i] ?? 0) - (right.numbers[i] ?? 0);
+  const length = Math.max(left.numbers.length, right.numbers.length);
+  for (let i = 0; i < length; i++) {
+    const difference = compareNumbers(left.numbers[i] ?? 0n, right.numbers[i] ?? 0n);
     if (difference !== 0) return difference;
   }
-  if (left.pre === right.pre) return 0;
-  if (left.pre === '') return 1;
-  if (right.pre === '') return -1;
-  return left.pre < right.pre ? -1 : 1;
+  return left.stage - right.stage || compareNumbers(left.stageNumber, right.stageNumber);
 }
 
-function versionParts(text: string): { numbers: number[]; pre: string } {
-  const match = /^(\d+(?:\.\d+)*)(.*)$/.exec(text);
-  return { numbers: (match?.[1] ?? '0').split('.').map(Number), pre: match?.[2] ?? '' };
+const AGENT_FOLDER_PREFIX = 'WALinuxAgent-';
+const STAGES = ['alpha', 'beta', 'rc'] as const;
+const VERSION = /^(\d+(?:\.\d+)*)(?:[.-]?(alpha|beta|rc)(\d*))?$/;
+
+interface VersionParts {
+  readonly numbers: readonly bigint[];
+  readonly stage: number;
+  readonly stageNumber: bigint;
+}
+
+function versionParts(text: string): VersionParts {
+  const [, numbers = '0', stage, stageNumber = ''] = VERSION.exec(text) ?? [];
+  const index = STAGES.findIndex((one) => one === stage);
+  return {
+    numbers: numbers.split('.').map(BigInt),
+    stage: index < 0 ? STAGES.length : index,
+    // `rc` without a number comes before `rc0`.
+    stageNumber: stageNumber === '' ? -1n : BigInt(stageNumber),
+  };
+}
+
+function compareNumbers(a: bigint, b: bigint): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 function prefix(extensionName: string | undefined): string {
@@ -127,7 +176,7 @@ function parseNumbered(
   suffix: string,
 ): { sequence: number; extensionName: string | undefined } | undefined {
   if (!file.endsWith(suffix)) return undefined;
-  const match = /^(?:(\w+(?:\.\w+)*)\.)?(\d{1,15})$/.exec(file.slice(0, -suffix.length));
+  const match = /^(?:(.+)\.)?(\d{1,15})$/s.exec(file.slice(0, -suffix.length));
   if (match === null) return undefined;
   return { sequence: Number(match[2]), extensionName: match[1] };
 }

@@ -80,6 +80,16 @@ export function judgeStatus(source: StatusSource): StatusVerdict {
   return limit(found.reported, source.text, found.explanation);
 }
 
+/** What the agent reports when the status file is there but cannot be read, for the reason that the system gave. */
+export function judgeUnreadableStatus(source: Omit<StatusSource, 'text'>, reason: string): StatusVerdict {
+  const message = `We couldn't read any status for ${source.handlerFolder} extension, for the sequence number ${source.sequence}. It failed due to ${reason}`;
+  const code = AGENT_ERROR_CODES.unknownFailure;
+  return verdict(
+    { operation: null, status: 'error', code, message: redactSas(message), substatus: [] },
+    `the agent reports ${code} because it cannot read ${source.file}: ${reason}`,
+  );
+}
+
 type Entry =
   | { readonly kind: 'ok'; readonly reported: ReportedStatus; readonly explanation: string | undefined }
   | { readonly kind: 'malformed'; readonly agentText: string; readonly reason: string }
