@@ -50,6 +50,7 @@ const decrypt = (envelope: string, change: Partial<Parameters<typeof decryptProt
     thumbprint: own.thumbprint,
     certificateText: own.certificateFileText,
     privateKeyText: own.privateKeyFileText,
+    libFolder: LIB_FOLDER,
     host: bare,
     ...change,
   });

@@ -17,8 +17,9 @@ import { decodeBase64, parseCertificateIdentity, parseEnvelope } from './contrac
 import type { GcmName } from './contract/envelope-algorithms.ts';
 import { CIPHER_KEY_LENGTHS } from './contract/envelope-algorithms.ts';
 import { decodeObject } from './contract/json.ts';
-import { formatCertificateFiles, LIB_FOLDER } from './contract/package-layout.ts';
+import { formatCertificateFiles } from './contract/package-layout.ts';
 import { CERTIFICATE_LABEL, findPem, PRIVATE_KEY_LABEL } from './contract/protected-settings.ts';
+import { PROTECTED_SETTINGS_KEY } from './contract/settings.ts';
 import { HandlerError } from './errors.ts';
 import type { Host } from './host.ts';
 
@@ -31,6 +32,8 @@ export interface ProtectedSettingsRequest {
   readonly certificateText: string;
   /** Whole text of `<THUMBPRINT>.prv`, PKCS#8 or PKCS#1. */
   readonly privateKeyText: string;
+  /** Folder of the agent, in which `openssl` finds the two files. */
+  readonly libFolder: string;
   readonly host: Pick<Host, 'exec' | 'path'>;
 }
 
@@ -156,8 +159,8 @@ async function openWithOpenssl(request: ProtectedSettingsRequest): Promise<Uint8
   const { host, thumbprint } = request;
   const files = formatCertificateFiles(thumbprint);
   const der = decodeBase64(request.envelope);
-  const keyFile = host.path(`${LIB_FOLDER}/${files.privateKey}`);
-  const certificateFile = host.path(`${LIB_FOLDER}/${files.certificate}`);
+  const keyFile = host.path(`${request.libFolder}/${files.privateKey}`);
+  const certificateFile = host.path(`${request.libFolder}/${files.certificate}`);
   for (const command of ['cms', 'smime']) {
     const result = await host.exec(
       ['openssl', command, '-decrypt', '-inform', 'DER', '-inkey', keyFile, '-recip', certificateFile],
@@ -171,7 +174,7 @@ async function openWithOpenssl(request: ProtectedSettingsRequest): Promise<Uint8
 
 function decodeSettings(plaintext: Uint8Array): Record<string, unknown> {
   const text = new TextDecoder('utf-8', { fatal: true }).decode(plaintext);
-  return decodeObject({ file: 'protectedSettings', path: '', value: JSON.parse(text) });
+  return decodeObject({ file: PROTECTED_SETTINGS_KEY, path: '', value: JSON.parse(text) });
 }
 
 function requirePem(text: string, label: RegExp): string {

@@ -1,6 +1,10 @@
 import { readFileSync } from 'node:fs';
+import forge from 'node-forge';
 import { describe, expect, it } from 'vitest';
+import { createCertificate } from '../testing/certificates.ts';
+import { encryptProtectedSettings } from '../testing/envelopes.ts';
 import { decodeBase64, parseEnvelope } from './envelope.ts';
+import { ENVELOPE_OIDS } from './envelope-algorithms.ts';
 import { ContractError } from './json.ts';
 
 const GOLDEN = readFileSync(new URL('fixtures/protected-settings.envelope', import.meta.url), 'utf8').trim();
@@ -64,4 +68,61 @@ describe('parseEnvelope', () => {
     await expect(parsed).rejects.toBeInstanceOf(ContractError);
     await expect(parsed).rejects.toThrow(/^protectedSettings: is not a CMS envelope in base64$/);
   });
+
+  describe('with parts that Azure does not send', () => {
+    const { certificatePem } = createCertificate();
+    const cbc = encryptProtectedSettings({}, certificatePem, { content: 'aes-128-cbc' });
+    const gcm = encryptProtectedSettings({}, certificatePem, { content: 'aes-128-gcm' });
+    const unread = { scheme: 'unsupported', algorithm: '2.16.840.1.101.3.4.1.6' };
+
+    it('skips the originator', async () => {
+      const changed = edit(cbc, (fields) => fields.splice(1, 0, tagged(0, [])));
+      expect(await parseEnvelope(changed)).toEqual(await parseEnvelope(cbc));
+    });
+
+    it('skips recipients of another kind than key transport', async () => {
+      const changed = edit(cbc, ([, set]) => listOf(set).unshift(tagged(2, []), tagged(3, [])));
+      expect(await parseEnvelope(changed)).toEqual(await parseEnvelope(cbc));
+      const none = edit(cbc, ([, set]) => listOf(set).splice(0, 1, tagged(2, [])));
+      expect((await parseEnvelope(none)).recipients).toEqual([]);
+    });
+
+    it('refuses an envelope without recipients', async () => {
+      const changed = edit(cbc, ([, set]) => listOf(set).splice(0));
+      await expect(parseEnvelope(changed)).rejects.toBeInstanceOf(ContractError);
+    });
+
+    it('skips attributes that are not authenticated', async () => {
+      const changed = edit(gcm, (fields) => fields.push(tagged(2, [])));
+      expect(await parseEnvelope(changed)).toEqual(await parseEnvelope(gcm));
+    });
+
+    it('leaves authenticated attributes to another program', async () => {
+      const changed = edit(gcm, (fields) => fields.splice(3, 0, tagged(1, [])));
+      expect((await parseEnvelope(changed)).cipher).toEqual(unread);
+    });
+
+    it('leaves AES-GCM in an envelope without a tag to another program', async () => {
+      const changed = edit(gcm, (fields) => fields.pop(), ENVELOPE_OIDS.envelopedData);
+      expect((await parseEnvelope(changed)).cipher).toEqual(unread);
+    });
+  });
 });
+
+/** The envelope after `change` was made to its fields, and to its kind when `kind` is given. */
+function edit(base64: string, change: (fields: forge.asn1.Asn1[]) => unknown, kind?: string): string {
+  const root = forge.asn1.fromDer(decodeBase64(base64).toString('latin1'));
+  const [type, content] = listOf(root);
+  change(listOf(listOf(content)[0]));
+  if (kind !== undefined && type !== undefined) type.value = forge.asn1.oidToDer(kind).getBytes();
+  return Buffer.from(forge.asn1.toDer(root).getBytes(), 'latin1').toString('base64');
+}
+
+function listOf(node: forge.asn1.Asn1 | undefined): forge.asn1.Asn1[] {
+  if (node === undefined || typeof node.value === 'string') throw new Error('not constructed');
+  return node.value;
+}
+
+function tagged(tag: number, members: forge.asn1.Asn1[]): forge.asn1.Asn1 {
+  return forge.asn1.create(forge.asn1.Class.CONTEXT_SPECIFIC, tag, true, members);
+}
