@@ -1,0 +1,22 @@
+/** Errors of the local VM's machine: what failed, on what, and what to do next, with a stable code. */
+
+export type MachineErrorCode =
+  | 'vm-folder-not-ours'
+  | 'vm-folder-in-use'
+  | 'vm-not-found'
+  | 'vm-locked'
+  | 'vm-other-isolation'
+  | 'vm-other-network'
+  | 'vm-overlay-unavailable'
+  | 'vm-tool-missing'
+  | 'vm-processes-left';
+
+export class MachineError extends Error {
+  override readonly name = 'MachineError';
+  readonly code: MachineErrorCode;
+
+  constructor(code: MachineErrorCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * A VM as a copy-on-write overlay of this machine, in mount, pid, ipc and host name namespaces of its own.
+ * A handler sees a whole machine and is root in it; what it writes stays in the state folder. It has its own `/run`,
+ * `/dev` (no disks) and `/proc`; `/sys` and `/proc/sys` are read-only; it cannot load modules, set the clock or make
+ * device nodes, and on the machine's network it cannot change interfaces or the firewall.
+ * What changes on the machine while the VM runs may be seen late in it.
+ */
+import { statSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { LIB_FOLDER, LOG_FOLDER } from '@handlerkit/sdk/contract';
+import { type CommandOptions, type CommandResult, runCommand } from './agent-command.ts';
+import { lockFile } from './file-lock.ts';
+import { livingKeeper, startKeeper } from './keeper.ts';
+import { childrenOf, isAlive, kernelBootId, kill, listProcesses, readProcess } from './linux-process.ts';
+import type { OpenMachine } from './machine.ts';
+import { MachineError } from './machine-error.ts';
+import { type KeeperRecord, type MachineState, type Network, readBootId } from './machine-state.ts';
+import { resolveUnder } from './root-path.ts';
+import type { SystemTools } from './system-tools.ts';
+
+/** Rights of root that reach past the namespaces. On the machine's network, rights over it as well. */
+const WITHHELD = ['mknod', 'sys_module', 'sys_rawio', 'sys_time', 'syslog'];
+const WITHHELD_ON_HOST_NETWORK = [...WITHHELD, 'net_admin'];
+
+/** How long `close` waits for the keeper of a VM that nobody else uses. */
+const CLOSE_PATIENCE_MS = 150;
+
+/** Finds the running VM or starts it. The caller holds the creation lock. Errors as `openMachine`. */
+export async function openOverlay(
+  state: MachineState,
+  network: Network,
+  tools: SystemTools,
+): Promise<OpenMachine> {
+  const use = await lockFile(state.useLock, 'shared', tools.flock);
+  try {
+    const keeper = livingKeeper(state) ?? (await startKeeper(state, network, tools));
+    if (keeper.network !== network) {
+      throw new MachineError(
+        'vm-other-network',
+        `The VM in ${state.folder} is running with network "${keeper.network}", not "${network}". ` +
+          'Wait until its handlers have ended, or reboot it.',
+      );
+    }
+    return openRunning(state, keeper, tools, use.release);
+  } catch (error) {
+    use.release();
+    throw error;
+  }
+}
+
+function openRunning(
+  state: MachineState,
+  keeper: KeeperRecord,
+  tools: SystemTools,
+  release: () => void,
+): OpenMachine {
+  const root = `/proc/${keeper.pid}/root`;
+  const withheld = keeper.network === 'host' ? WITHHELD_ON_HOST_NETWORK : WITHHELD;
+  const hostPath = (path: string) => resolveUnder(root, path);
+  const isBusy = async () => isAlive(keeper) && hasHandlers(`${root}/proc`);
+  return {
+    kind: 'overlay',
+    limits: describeLimits(keeper),
+    libFolder: LIB_FOLDER,
+    logFolder: LOG_FOLDER,
+    bootId: readBootId(state)?.id ?? kernelBootId(),
+    hostPath,
+    async run(line: string, options: CommandOptions): Promise<CommandResult> {
+      const cwd = hostPath(options.cwd);
+      const launchError = cannotStart(keeper, cwd, options.cwd);
+      if (launchError !== undefined) return { exitCode: null, timedOut: false, launchError, durationMs: 0 };
+      // Rights are given up outside, so that the VM needs no program for it. The session is new inside.
+      const argv = [
+        ...[tools.setpriv, `--bounding-set=${withheld.map((name) => `-${name}`).join(',')}`, '--'],
+        ...[
+          tools.nsenter,
+          '--target',
+          String(keeper.pid),
+          '--mount',
+          '--uts',
+          '--ipc',
+          '--net',
+          '--pid',
+          `--wd=${cwd}`,
+        ],
+        ...['--', tools.setsid, '/bin/sh', '-c', line],
+      ] as const;
+      return runCommand({ argv, cwd: '/', env: options.env, killGroups: killGroupsInside }, options);
+    },
+    isBusy,
+    async close(): Promise<void> {
+      release();
+      const until = performance.now() + CLOSE_PATIENCE_MS;
+      // Another tool may use the VM: then the keeper stays, and it is that tool's to wait.
+      while (isAlive(keeper) && performance.now() < until && !(await isBusy())) await delay(2);
+    },
+  };
+}
+
+/** nsenter stays outside as the parent of the VM's process, which leads a group of its own after setsid. */
+function killGroupsInside(nsenter: number): number[] {
+  const children = childrenOf(nsenter);
+  const leaders = children.filter((child) => readProcess(child)?.group === child);
+  for (const child of children) kill(leaders.includes(child) ? -child : child);
+  // Not inside yet.
+  if (children.length === 0) kill(nsenter);
+  return leaders;
+}
+
+/** Handlers have sessions of their own; the keeper and its children have none that can be seen inside (0). */
+function hasHandlers(proc: string): boolean {
+  return listProcesses(proc).some((pid) => {
+    const stat = readProcess(pid, proc);
+    return stat !== undefined && stat.session !== 0 && stat.state !== 'Z';
+  });
+}
+
+function cannotStart(keeper: KeeperRecord, cwd: string, shownCwd: string): string | undefined {
+  if (!isAlive(keeper)) return 'The VM has ended.';
+  const isFolder = statSync(cwd, { throwIfNoEntry: false })?.isDirectory() === true;
+  return isFolder ? undefined : `No such folder: ${shownCwd}`;
+}
+
+function describeLimits(keeper: KeeperRecord): string | undefined {
+  const limits: string[] = [];
+  if (keeper.network === 'host') {
+    limits.push("The VM shares this machine's network; a handler cannot change its interfaces or firewall.");
+  }
+  if (keeper.readOnly.length > 0) limits.push(`Read-only in the VM: ${keeper.readOnly.join(', ')}.`);
+  return limits.length === 0 ? undefined : limits.join(' ');
+}

@@ -1,0 +1,157 @@
+/**
+ * The shell scripts that put a VM together. Three steps, as a pid namespace holds only for children: (1) in new mount
+ * namespaces, mount everything and make it the root; (2) start the keeper in a new pid namespace; (3) the keeper
+ * mounts proc, lets go of the machine's root and waits. Nothing is mounted in the machine's own mount namespace.
+ * Source: pivot_root(2), mount(8), overlayfs in the kernel's documentation (`Documentation/filesystems/overlayfs.rst`).
+ */
+import { chmodSync, chownSync, copyFileSync, existsSync, mkdirSync, realpathSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { layerOf, type MachineState, type Network, readBootId } from './machine-state.ts';
+import { isBelow, planMounts, readMounts } from './mount-table.ts';
+
+/** Line of the keeper's output: the VM is ready. */
+export const READY_REPORT = 'ready';
+/** Start of a line that names a mount which could not be overlaid. */
+export const READ_ONLY_REPORT = 'read-only ';
+
+/** The machine's root, until the keeper lets go of it. In the VM's own /dev, so that no file of the VM is touched. */
+const OLD_ROOT = 'dev/.machine';
+
+/** Devices that do not reach the machine's hardware. */
+const DEVICES = ['null', 'zero', 'full', 'random', 'urandom', 'tty'];
+
+/** Makes the folders that the mounts need and returns step 1. Arguments of the script: those of steps 2 and 3. */
+export function mountScript(state: MachineState, network: Network): string {
+  const plan = planMounts(readMounts(), state.folder);
+  for (const mountPoint of plan.overlays) prepareLayer(state, mountPoint);
+  for (const file of plan.files) prepareCopy(state, file);
+  prepareRun(state);
+  const [, ...inner] = plan.overlays;
+  const views = plan.views.filter((view) => !isBelow(view, '/sys'));
+  const controlGroups = plan.views.filter((view) => isBelow(view, '/sys'));
+  return [
+    'set -e',
+    overlay('/'),
+    ...inner.map((mountPoint) => overlayOrView(mountPoint)),
+    ...views.map((view) => `${bindReadOnly(view)} || :`),
+    ...plan.files.map((file) => `mount -n --bind ${quote(layerOf(file).file)} ${under(file)} || :`),
+    // The VM does not see its own state: keys, other tools' files, and an endless nesting.
+    `[ ! -d ${under(state.folder)} ] || mount -n -t tmpfs -o ro,size=4k,mode=700 handlerkit ${under(state.folder)}`,
+    // Sockets of the machine's services are in /run: a handler must not reach them.
+    'mount -n --bind run root/run',
+    'mount -n -t sysfs -o ro,nosuid,nodev,noexec sysfs root/sys',
+    ...controlGroups.map((view) => `${bindReadOnly(view)} || :`),
+    'mount -n -t tmpfs -o nosuid,mode=755,size=16m handlerkit root/dev',
+    'mkdir root/dev/pts root/dev/shm',
+    `for name in ${DEVICES.join(' ')}; do : >root/dev/$name; mount -n --bind /dev/$name root/dev/$name; done`,
+    'mount -n -t devpts -o newinstance,nosuid,noexec,ptmxmode=0666,mode=620,gid=5 devpts root/dev/pts',
+    'mount -n -t tmpfs -o nosuid,nodev,mode=1777 handlerkit root/dev/shm',
+    'ln -s pts/ptmx root/dev/ptmx',
+    'ln -s /proc/self/fd root/dev/fd',
+    'for name in stdin:0 stdout:1 stderr:2; do ln -s /proc/self/fd/${name#*:} root/dev/${name%:*}; done',
+    ...(network === 'none' ? ['ip link set lo up || ifconfig lo up'] : []),
+    `mkdir root/${OLD_ROOT}`,
+    'cd root',
+    `pivot_root . ${OLD_ROOT}`,
+    'cd /',
+    'exec unshare --pid /bin/sh -c "$1" handlerkit-vm "$2"',
+  ].join('\n');
+}
+
+/** Step 2. Its first child is process 1 of the new pid namespace; its number here is reported. */
+export function launchScript(): string {
+  return '/bin/sh -c "$1" handlerkit-vm & echo $!';
+}
+
+/** Step 3, the keeper. Descriptor 3 is the lock that the tools share. It is always in a wait, so orphans are reaped. */
+export function keeperScript(state: MachineState): string {
+  const bootId = readBootId(state);
+  return [
+    'set -e',
+    'mount -n -t proc -o nosuid,nodev,noexec proc /proc',
+    // What is written there changes the kernel of the machine.
+    'mount -n -o bind,ro /proc/sys /proc/sys',
+    'if [ -e /proc/sysrq-trigger ]; then mount -n -o bind,ro /proc/sysrq-trigger /proc/sysrq-trigger; fi',
+    ...(bootId === undefined
+      ? []
+      : [`mount -n -o bind,ro ${quote(`/${OLD_ROOT}${bootId.file}`)} /proc/sys/kernel/random/boot_id`]),
+    `umount -n -l /${OLD_ROOT}`,
+    `rmdir /${OLD_ROOT}`,
+    'set +e',
+    `echo ${READY_REPORT}`,
+    'exec >/dev/null 2>&1',
+    'while :; do',
+    // A handler can kill the child that waits, or break the program: then nothing is known, so nothing ends.
+    '  flock -x 3 || { sleep 0.2 || exit; continue; }',
+    '  set -- /proc/[0-9]*',
+    '  [ $# -gt 1 ] || exit 0',
+    '  flock -u 3',
+    '  sleep 0.2 || exit',
+    'done',
+  ].join('\n');
+}
+
+function overlay(mountPoint: string): string {
+  const { upper, work } = layerOf(mountPoint);
+  // Without `redirect_dir` a handler could not rename a folder of the machine.
+  const options = `lowerdir=${mountPoint},upperdir=${upper},workdir=${work},index=off,redirect_dir=on`;
+  return `mount -n -t overlay -o ${quote(options)} handlerkit ${under(mountPoint)}`;
+}
+
+function overlayOrView(mountPoint: string): string {
+  const view = `${bindReadOnly(mountPoint)} && echo ${quote(READ_ONLY_REPORT + mountPoint)}`;
+  // The handler may have deleted the mount point in the VM.
+  return `[ ! -d ${under(mountPoint)} ] || ${overlay(mountPoint)} 2>/dev/null || { ${view}; } 2>/dev/null || :`;
+}
+
+function bindReadOnly(mountPoint: string): string {
+  return `mount -n -o bind,ro ${quote(mountPoint)} ${under(mountPoint)} 2>/dev/null`;
+}
+
+function prepareLayer(state: MachineState, mountPoint: string): void {
+  const { upper, work } = layerOf(mountPoint);
+  mkdirSync(join(state.folder, work), { recursive: true });
+  if (mkdirSync(join(state.folder, upper), { recursive: true }) === undefined) return;
+  // The top of the overlay has the mode and owner of its upper folder.
+  const { mode, uid, gid } = statSync(mountPoint);
+  chownSync(join(state.folder, upper), uid, gid);
+  chmodSync(join(state.folder, upper), mode & 0o7777);
+}
+
+function prepareCopy(state: MachineState, file: string): void {
+  const copy = join(state.folder, layerOf(file).file);
+  if (existsSync(copy)) return;
+  mkdirSync(dirname(copy), { recursive: true });
+  try {
+    copyFileSync(file, copy);
+  } catch {
+    // A socket or a device: the mount of it fails as well, and the VM goes without.
+  }
+}
+
+function prepareRun(state: MachineState): void {
+  const lockFolder = join(state.runFolder, 'lock');
+  if (mkdirSync(lockFolder, { recursive: true }) !== undefined) {
+    chmodSync(state.runFolder, 0o755);
+    chmodSync(lockFolder, 0o1777);
+  }
+  // systemd-resolved keeps the list of name servers here; without it no name is found.
+  try {
+    const resolver = realpathSync('/etc/resolv.conf');
+    if (!isBelow(resolver, '/run')) return;
+    const copy = join(state.runFolder, resolver.slice('/run'.length));
+    mkdirSync(dirname(copy), { recursive: true });
+    copyFileSync(resolver, copy);
+  } catch {
+    // No name servers on the machine, so none in the VM.
+  }
+}
+
+/** The place of `path` while the VM is put together, quoted. */
+function under(path: string): string {
+  return quote(path === '/' ? 'root' : `root${path}`);
+}
+
+function quote(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
