@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { TotalLine } from './test/total-line.ts';
 
 const conditions = ['@handlerkit/source', 'node', 'import', 'default'];
 const source = { resolve: { conditions }, ssr: { resolve: { conditions } } };
@@ -9,7 +10,7 @@ const unit = (name: string, root: string) => ({
 
 export default defineConfig({
   test: {
-    reporters: ['default', './test/total-line.ts'],
+    reporters: ['default', new TotalLine()],
     projects: [
       unit('sdk', 'sdk'),
       unit('custom-script', 'extensions/custom-script'),

@@ -69,6 +69,8 @@ export async function execCommand(argv: readonly string[], options: ExecOptions 
     const stdout = await openFile(options.stdoutFile ?? join(scratch, 'stdout'), OUTPUT_FLAGS);
     const stderr = await openFile(options.stderrFile ?? join(scratch, 'stderr'), OUTPUT_FLAGS);
     const stdin = await openInput(options, scratch, openFile);
+    // The open files live on without their names, so that nothing is left behind however this process ends.
+    await rm(scratch, { recursive: true, force: true });
     const started = performance.now();
     const child = spawn(program, args, {
       detached: true,
@@ -132,9 +134,7 @@ async function openInput(
   } finally {
     await writer.close();
   }
-  const reader = await openFile(path, fsConstants.O_RDONLY);
-  await rm(path);
-  return reader;
+  return openFile(path, fsConstants.O_RDONLY);
 }
 
 type End = Pick<ExecResult, 'exitCode' | 'signal' | 'timedOut' | 'aborted'>;

@@ -83,7 +83,8 @@ type Schema<Output> = StandardSchemaV1<unknown, Output>;
 export interface HandlerDefinition<Public = Record<string, unknown>, Protected = Record<string, unknown>> {
   /** Schemas of the two halves of the settings; without one, any object is accepted as it is. */
   readonly settings?: { readonly public?: Schema<Public>; readonly protected?: Schema<Protected> };
-  enable(context: EnableContext<Public, Protected>): Promise<EnableResult | undefined> | Promise<void>;
+  // biome-ignore lint/suspicious/noConfusingVoidType: an author's function may simply end without a result
+  enable(context: EnableContext<Public, Protected>): Promise<EnableResult | undefined | void>;
   install?(context: InstallContext): Promise<void>;
   disable?(context: OperationContext): Promise<void>;
   update?(context: UpdateContext): Promise<void>;

@@ -1,6 +1,7 @@
 /** The contract between the Azure Linux Agent and a handler: one file per artefact, pure. */
 export * from './agent-variables.ts';
 export * from './agent-waits.ts';
+export * from './characters.ts';
 export * from './events.ts';
 export * from './exit-codes.ts';
 export * from './handler-environment.ts';
@@ -11,6 +12,8 @@ export * from './heartbeat-verdict.ts';
 export * from './json.ts';
 export * from './operations.ts';
 export * from './package-layout.ts';
+export * from './python-values.ts';
+export * from './sas-token.ts';
 export * from './sequence.ts';
 export * from './settings.ts';
 export * from './status.ts';

@@ -13,6 +13,11 @@ import {
   optional,
   parseJson,
 } from './json.ts';
+import { formatPythonJson } from './python-values.ts';
+
+/** The keys of the two halves, for error texts that name a path. */
+export const PUBLIC_SETTINGS_KEY = 'publicSettings';
+export const PROTECTED_SETTINGS_KEY = 'protectedSettings';
 
 /** The two halves of an extension's settings, before decryption. */
 export interface Settings {
@@ -56,13 +61,16 @@ export function parseSettings(text: string, file: string): Settings {
   return { publicSettings, protectedSettings, thumbprint: thumbprint === '' ? undefined : thumbprint };
 }
 
-/** The agent's text: one line, all three keys always there, absent values null, non-ASCII escaped as Python does. */
+/**
+ * The agent's text: one line with Python's separators, all three keys always there, absent values null, everything but
+ * printable ASCII escaped. A handler without settings gets an empty file instead, and `formatSettings` is not called.
+ */
 export function formatSettings(settings: {
   readonly publicSettings: Readonly<Record<string, unknown>> | null;
   readonly protectedSettings: string | null;
   readonly thumbprint: string | null;
 }): string {
-  const text = JSON.stringify({
+  return formatPythonJson({
     runtimeSettings: [
       {
         handlerSettings: {
@@ -73,5 +81,4 @@ export function formatSettings(settings: {
       },
     ],
   });
-  return text.replace(/[\u0080-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

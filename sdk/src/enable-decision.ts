@@ -1,0 +1,122 @@
+/**
+ * Whether a sequence is to run: the rules of "at most once, and never silent". Called under the lock.
+ * Source: agent-contract 4.4, 7.2 (the agent never skips a repeated number); docs-and-reliability 3.3.
+ *
+ * - a number that was processed before does not run again, and keeps its finished status;
+ * - a run that is alive is left alone by its own number, and ended by a newer one;
+ * - a run that died ends as an error that says so, or runs again where the author allows it;
+ * - no status stays `transitioning`: what is known is written again, what is not known is said.
+ */
+import { EXIT_CODES } from './contract/exit-codes.ts';
+import { isProcessed } from './contract/sequence.ts';
+import { isFinal } from './contract/status.ts';
+import { HandlerError } from './errors.ts';
+import type { Journal } from './journal.ts';
+import type { OperationRun } from './operation-run.ts';
+import { isRunning, readBootId } from './process-identity.ts';
+import type { RunStore } from './run-store.ts';
+import { errorStatus } from './status-messages.ts';
+import { killChildren } from './stop-run.ts';
+
+export type EnableDecision =
+  | { readonly kind: 'run' }
+  /** Nothing to do; `reason` is for the log. */
+  | { readonly kind: 'done'; readonly reason: string; readonly exitCode: number }
+  /** The journal's worker has been asked to end; wait for it and decide again. */
+  | { readonly kind: 'stop'; readonly journal: Journal };
+
+export interface EnableQuestion {
+  readonly run: OperationRun;
+  readonly store: RunStore;
+  readonly sequence: number;
+  /** Takes the sequence on: writes the journal for this process. */
+  claim(): void;
+}
+
+/** Decides, and writes down what follows from it: claim, stop request, or the final status of a run that died. */
+export function decideEnable(question: EnableQuestion): EnableDecision {
+  const { run, store, sequence } = question;
+  const journal = store.readJournal();
+  const stored = store.readSequence();
+  if (journal?.state === 'running') {
+    const decision = decideRunning(question, journal, stored);
+    if (decision !== undefined) return decision;
+  }
+  if (run.description.enable.rerun === 'once-per-sequence' && isProcessed(sequence, stored)) {
+    return settleProcessed(question, store.readJournal(), stored);
+  }
+  question.claim();
+  return { kind: 'run' };
+}
+
+/** The journal says that a run works: alive it is left or stopped, dead it is settled. `undefined`: go on deciding. */
+function decideRunning(
+  question: EnableQuestion,
+  journal: Journal,
+  stored: number | undefined,
+): EnableDecision | undefined {
+  const { run, store, sequence } = question;
+  if (isRunning(run.host, journal.process)) {
+    if (sequence <= journal.sequence) {
+      return done(`sequence ${journal.sequence} is running in process ${journal.process.pid}`);
+    }
+    store.writeJournal({ ...journal, stop: 'superseded' });
+    return { kind: 'stop', journal };
+  }
+  killChildren(run.host, journal);
+  // Claimed, but `mrseq` was never written: the author's code had not begun, so the run may simply begin now.
+  const hadBegun = isProcessed(journal.sequence, stored);
+  if (!hadBegun) return undefined;
+  const isOwn = journal.sequence === sequence;
+  if (isOwn && run.description.enable.onInterrupted === 'rerun') {
+    question.claim();
+    return { kind: 'run' };
+  }
+  const error = deathOf(run, journal);
+  const status = errorStatus('enable', error, run.host.now());
+  store.writeJournal({ ...journal, state: 'finished', children: [], status });
+  store.writeStatus(journal.sequence, status);
+  if (isOwn && run.description.enable.rerun === 'once-per-sequence') {
+    return { kind: 'done', reason: error.message, exitCode: error.exitCode };
+  }
+  return undefined;
+}
+
+function deathOf(run: OperationRun, journal: Journal): HandlerError {
+  if (journal.stop === 'superseded') {
+    return new HandlerError('SUPERSEDED', 'newer settings arrived, and the run did not end in time');
+  }
+  const isSameBoot = journal.process.bootId === readBootId(run.host);
+  const cause = isSameBoot ? 'its process was killed' : 'the machine was restarted';
+  return new HandlerError(
+    'INTERRUPTED',
+    `the run of sequence ${journal.sequence} was interrupted: ${cause} before it finished; it is not repeated by itself: change the settings or set another forceUpdateTag to run it again`,
+  );
+}
+
+/** A number that was processed: its finished status stays, and is put back where it is missing. */
+function settleProcessed(
+  question: EnableQuestion,
+  journal: Journal | undefined,
+  stored: number | undefined,
+): EnableDecision {
+  const { run, store, sequence } = question;
+  const status = store.readStatus(sequence);
+  if (status !== undefined && isFinal(status.status))
+    return done(`sequence ${sequence} was processed before`);
+  if (journal?.sequence === sequence && journal.status !== undefined) {
+    store.writeStatus(sequence, journal.status);
+    return done(`sequence ${sequence} was processed before; its status was missing and is restored`);
+  }
+  const text =
+    stored !== undefined && sequence < stored
+      ? `sequence ${sequence} is older than ${stored}, which was processed already; change the settings or set another forceUpdateTag`
+      : `sequence ${sequence} was processed before, but its result is lost; change the settings or set another forceUpdateTag to run it again`;
+  const error = new HandlerError('INTERRUPTED', text);
+  store.writeStatus(sequence, errorStatus('enable', error, run.host.now()));
+  return done(text);
+}
+
+function done(reason: string): EnableDecision {
+  return { kind: 'done', reason, exitCode: EXIT_CODES.done };
+}

@@ -1,0 +1,38 @@
+/**
+ * `@handlerkit/sdk`: what an extension's author imports. The contract itself is in `@handlerkit/sdk/contract`, the tools
+ * for tests in `@handlerkit/sdk/testing`.
+ */
+export type { OldExitCode } from './contract/agent-variables.ts';
+export type { EventLevel } from './contract/events.ts';
+export { EXIT_CODES } from './contract/exit-codes.ts';
+export type { HandlerEnvironment } from './contract/handler-environment.ts';
+export type { Operation } from './contract/operations.ts';
+export { OPERATIONS } from './contract/operations.ts';
+export { RUNTIME_POLICY_FILE } from './contract/package-layout.ts';
+export type { StatusValue, Substatus } from './contract/status.ts';
+export type { HandlerErrorOptions } from './errors.ts';
+export { ERROR_TABLE, HandlerError, isSystemError, toHandlerError } from './errors.ts';
+export type { ExecOptions, ExecResult } from './exec.ts';
+export type { ExtensionDescription } from './extension-description.ts';
+export {
+  ARCHITECTURES,
+  EXTENSION_FILE,
+  parseExtensionDescription,
+} from './extension-description.ts';
+export type {
+  EnableContext,
+  EnableResult,
+  HandlerDefinition,
+  InstallContext,
+  Logger,
+  OperationContext,
+  StatusReporter,
+  UpdateContext,
+} from './handler.ts';
+export { defineHandler } from './handler.ts';
+export type { Host } from './host.ts';
+export { createHost } from './host.ts';
+export type { LifecycleDeps } from './lifecycle.ts';
+export { runOperation } from './lifecycle.ts';
+export { DETACH_WORD, runHandler } from './main.ts';
+export { HIDDEN, redactUrls } from './redaction.ts';

@@ -1,0 +1,116 @@
+/**
+ * The extension's log: one JSON object a line in the agent's log folder, one file for all versions and processes, and
+ * telemetry events. Logging never fails an operation: what cannot be written is dropped and counted.
+ */
+import { appendFileSync, mkdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { EVENT_LIMITS, formatEvent, formatEventFile } from './contract/events.ts';
+import type { HandlerEnvironment } from './contract/handler-environment.ts';
+import { cleanText } from './contract/status.ts';
+import type { Logger } from './handler.ts';
+import { listFolder } from './handler-files.ts';
+import type { Host } from './host.ts';
+import type { Redactor } from './redaction.ts';
+
+/** Name of the log in the handler's log folder. */
+export const HANDLER_LOG_FILE = 'handler.log';
+/** Bytes after which the log becomes `handler.log.1`; one older file is kept. */
+const ROTATE_BYTES = 10 * 1024 * 1024;
+const LINE_CHARACTERS = 16 * 1024;
+
+export interface LogContext {
+  readonly version: string;
+  readonly operation: string;
+  readonly sequence: number | undefined;
+  readonly extensionName: string | undefined;
+  /** Links the lines and events of one operation. */
+  readonly operationId: string;
+}
+
+/** Opens the log of one operation. Writes nothing by itself. */
+export function openLog(
+  host: Host,
+  environment: HandlerEnvironment,
+  redactor: Redactor,
+  context: LogContext,
+): Logger {
+  const file = host.path(join(environment.logFolder, HANDLER_LOG_FILE));
+  const { operationId, ...shown } = context;
+  const write = (level: string, message: string, fields: Readonly<Record<string, unknown>> = {}): void => {
+    const line = { time: host.now().toISOString(), level, ...shown, pid: process.pid, message, ...fields };
+    appendLine(file, redactor.redact(cleanText(toJson(line))).slice(0, LINE_CHARACTERS));
+  };
+  let events = 0;
+  let dropped = 0;
+  return {
+    debug: (message, fields) => write('debug', message, fields),
+    info: (message, fields) => write('info', message, fields),
+    warn: (message, fields) => write('warn', message, fields),
+    error: (message, fields) => write('error', message, fields),
+    event: (level, taskName, message) => {
+      const text = formatEvent({
+        version: context.version,
+        timestamp: host.now().toISOString(),
+        taskName,
+        level,
+        message: redactor.redact(message),
+        pid: process.pid,
+        tid: process.pid,
+        operationId,
+      });
+      const written =
+        text !== undefined &&
+        environment.eventsFolder !== undefined &&
+        writeEvent(host, environment.eventsFolder, text, events++);
+      if (!written && environment.eventsFolder !== undefined) {
+        dropped++;
+        write('debug', 'a telemetry event was dropped', { dropped });
+      }
+    },
+  };
+}
+
+/** Appends one line in a single write, so that two processes do not mix theirs. */
+function appendLine(file: string, line: string): void {
+  try {
+    rotate(file);
+    appendFileSync(file, `${line}\n`, { mode: 0o640 });
+  } catch {
+    try {
+      mkdirSync(join(file, '..'), { recursive: true });
+      appendFileSync(file, `${line}\n`, { mode: 0o640 });
+    } catch {
+      // A full or read-only disk must not fail the operation.
+    }
+  }
+}
+
+function rotate(file: string): void {
+  const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+  if (size > ROTATE_BYTES) renameSync(file, `${file}.1`);
+}
+
+/** Writes an event outside the folder first: the agent deletes unfinished files inside it. False when it was dropped. */
+function writeEvent(host: Host, folder: string, text: string, counter: number): boolean {
+  try {
+    if (listFolder(host.path(folder)).length >= EVENT_LIMITS.eventsPerPeriod) return false;
+    const name = formatEventFile(host.now().getTime(), (process.pid % 1000) * 1000 + counter);
+    const temporary = host.path(`${folder}.${process.pid}.tmp`);
+    writeFileSync(temporary, text, { mode: 0o600 });
+    renameSync(temporary, host.path(join(folder, name)));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function toJson(line: Readonly<Record<string, unknown>>): string {
+  try {
+    return JSON.stringify(line);
+  } catch {
+    return JSON.stringify(
+      { ...line, message: 'a log line whose fields have no JSON form' },
+      Object.keys(line).slice(0, 7),
+    );
+  }
+}

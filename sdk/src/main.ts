@@ -1,0 +1,70 @@
+/**
+ * The handler's program: the only place of the SDK that reads argv, sets the exit code and listens to signals.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { HandlerError, toHandlerError } from './errors.ts';
+import type { HandlerDefinition } from './handler.ts';
+import { realProgramPath } from './handler-files.ts';
+import { createHost } from './host.ts';
+import { runOperation } from './lifecycle.ts';
+
+/** Second word after `enable` with which the launcher asks the program to go on in a session of its own. */
+export const DETACH_WORD = '--detach';
+
+/** Milliseconds after the operation's end at which the process ends even if the author's code still holds it. */
+const LINGER_MS = 10_000;
+
+/**
+ * Runs the operation that the command line names, and sets the exit code. Call it at the end of the extension's
+ * `main.ts`; `description` is the content of `extension.json`. Never throws.
+ */
+export async function runHandler<Public, Protected>(
+  definition: HandlerDefinition<Public, Protected>,
+  description: unknown,
+): Promise<void> {
+  const [, script, ...words] = process.argv;
+  if (words.at(-1) === DETACH_WORD) {
+    detach(script, words.slice(0, -1));
+    return;
+  }
+  const stop = new AbortController();
+  for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+    process.on(name, () =>
+      stop.abort(new HandlerError('INTERRUPTED', `the run was ended by ${name} before it finished`)),
+    );
+  }
+  process.on('uncaughtException', (thrown) => stop.abort(toHandlerError(thrown, 'INTERNAL')));
+  process.exitCode = await runOperation(definition, description, words, {
+    host: createHost(),
+    programPath: realProgramPath(isScript(script) ? script : process.execPath),
+    signal: stop.signal,
+    stderr: (text) => process.stderr.write(text),
+  });
+  endIfHeld();
+}
+
+/** The same command in a session of its own, without streams; this process ends at once. */
+function detach(script: string | undefined, words: readonly string[]): void {
+  const own = isScript(script) ? [...process.execArgv, script] : [];
+  spawn(process.execPath, [...own, ...words], { detached: true, stdio: 'ignore' }).unref();
+}
+
+/** False in a compiled program, where the script is a name inside the executable. */
+function isScript(script: string | undefined): script is string {
+  return script !== undefined && existsSync(script);
+}
+
+/**
+ * Ends the process when code of the author's goes on after the result was written: a timer or a socket left open would
+ * hold it until the agent's time limit. Does nothing when the process ends by itself.
+ */
+function endIfHeld(): void {
+  const timer = setTimeout(() => {
+    process.stderr.write(
+      "the operation has ended, but the extension's code left a timer or a socket open; close it\n",
+    );
+    process.kill(process.pid, 'SIGKILL');
+  }, LINGER_MS);
+  timer.unref();
+}

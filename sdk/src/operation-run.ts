@@ -1,0 +1,76 @@
+/**
+ * One operation from its start: what the agent said, where the handler's folders are, the log, and what every author's
+ * function gets.
+ */
+import { randomUUID } from 'node:crypto';
+import type { AgentVariables } from './contract/agent-variables.ts';
+import type { HandlerEnvironment } from './contract/handler-environment.ts';
+import type { Operation } from './contract/operations.ts';
+import type { DataFolder } from './data-folder.ts';
+import { openDataFolder } from './data-folder.ts';
+import type { ExtensionDescription } from './extension-description.ts';
+import type { Logger, OperationContext } from './handler.ts';
+import type { HandlerFolder } from './handler-files.ts';
+import { findHandlerFolder, findSequence, readHandlerEnvironment } from './handler-files.ts';
+import type { Host } from './host.ts';
+import { openLog } from './log.ts';
+import type { Redactor } from './redaction.ts';
+
+export interface OperationRun {
+  readonly operation: Operation;
+  readonly host: Host;
+  readonly description: ExtensionDescription;
+  readonly variables: AgentVariables;
+  readonly own: HandlerFolder;
+  readonly environment: HandlerEnvironment;
+  readonly sequence: number | undefined;
+  readonly data: DataFolder;
+  readonly redactor: Redactor;
+  readonly log: Logger;
+  /** Aborted from outside: SIGTERM, SIGINT, or a crash of stray code. */
+  readonly signal: AbortSignal;
+}
+
+export interface OperationInput {
+  readonly operation: Operation;
+  readonly host: Host;
+  readonly description: ExtensionDescription;
+  readonly variables: AgentVariables;
+  /** Real path of the running program, from which the handler's folder is found when the agent names none. */
+  readonly programPath: string;
+  readonly redactor: Redactor;
+  readonly signal: AbortSignal;
+}
+
+/** Finds everything that an operation needs. Throws `ENVIRONMENT_INVALID`. Writes nothing. */
+export async function startOperation(input: OperationInput): Promise<OperationRun> {
+  const { operation, host, description, variables, programPath, redactor, signal } = input;
+  const own = findHandlerFolder(host, variables, programPath);
+  const environment = await readHandlerEnvironment(host, own);
+  const sequence = findSequence(host, variables, environment);
+  const log = openLog(host, environment, redactor, {
+    version: own.version,
+    operation,
+    sequence,
+    extensionName: variables.extensionName,
+    operationId: randomUUID(),
+  });
+  const data = openDataFolder(host, own, description.dataFolder);
+  return { operation, host, description, variables, own, environment, sequence, data, redactor, log, signal };
+}
+
+/** What every author's function gets. */
+export function operationContext(run: OperationRun): OperationContext {
+  return {
+    operation: run.operation,
+    host: run.host,
+    log: run.log,
+    signal: run.signal,
+    dataFolder: run.data.path,
+    handlerFolder: run.own.folder,
+    environment: run.environment,
+    version: run.own.version,
+    sequence: run.sequence,
+    extensionName: run.variables.extensionName,
+  };
+}

@@ -1,0 +1,14 @@
+/** `@handlerkit/sdk/testing`: a machine for tests of a handler, and the certificates and envelopes of a VM. */
+export type { CertificateOptions, TestCertificate } from './certificates.ts';
+export { createCertificate, TENANT_CERTIFICATE_ISSUER } from './certificates.ts';
+export type { EnvelopeOptions } from './envelopes.ts';
+export { encryptProtectedSettings } from './envelopes.ts';
+export type {
+  OperationOptions,
+  OperationOutcome,
+  ScriptedResult,
+  TestMachine,
+  TestMachineOptions,
+  TestSettings,
+} from './machine.ts';
+export { createTestMachine } from './machine.ts';

@@ -1,0 +1,122 @@
+/**
+ * Update, install, disable and uninstall: what the SDK does around the author's functions so that nothing is lost and
+ * nothing is left behind. None of them writes a status: it would replace the result of enable.
+ * Source: agent-contract 7.4 (order), 7.5 (a downgrade runs `update` from the old folder); sdk-anchors 3, rows 1, 2, 6.
+ */
+import { copyFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { formatSequenceFile } from './contract/package-layout.ts';
+import { HandlerError } from './errors.ts';
+import type { HandlerDefinition } from './handler.ts';
+import type { HandlerFolder } from './handler-files.ts';
+import { listFolder, siblingFolder } from './handler-files.ts';
+import type { StopReason } from './journal.ts';
+import { isJournalFile, journalPath, readJournal, writeJournal } from './journal.ts';
+import { withLock } from './lock.ts';
+import type { OperationRun } from './operation-run.ts';
+import { operationContext } from './operation-run.ts';
+import { isRunning } from './process-identity.ts';
+import { stopWorker } from './stop-run.ts';
+
+type Definition = Pick<HandlerDefinition<never, never>, 'install' | 'disable' | 'update' | 'uninstall'>;
+
+/** Makes the data folder, claims it for this version, and runs the author's `install`. */
+export async function install(definition: Definition, run: OperationRun): Promise<void> {
+  const { data, host, own, variables } = run;
+  data.create();
+  await withLock(host.path(data.path), () => data.claim(own.version));
+  await definition.install?.({ ...operationContext(run), uninstallExitCode: variables.uninstallExitCode });
+}
+
+/**
+ * Carries the SDK's state over to the version that takes over, adopts a run that is still working, and runs the
+ * author's `update`. When that fails the old version owns everything again.
+ */
+export async function update(definition: Definition, run: OperationRun): Promise<void> {
+  const { data, host, variables, log } = run;
+  const { source, target } = updateFolders(run);
+  data.create();
+  await withLock(host.path(data.path), () => {
+    carryState(run, source, target);
+    data.claim(target.version);
+  });
+  log.info('state carried over', { from: source.version, to: target.version });
+  try {
+    await definition.update?.({
+      ...operationContext(run),
+      fromVersion: source.version,
+      toVersion: target.version,
+      disableExitCode: variables.disableExitCode,
+    });
+  } catch (thrown) {
+    await withLock(host.path(data.path), () => data.claim(source.version));
+    throw thrown;
+  }
+}
+
+/** Ends a daemon (`rerun: "always"`) and runs the author's `disable`. A run that works through its settings goes on. */
+export async function disable(definition: Definition, run: OperationRun): Promise<void> {
+  if (run.description.enable.rerun === 'always') await stopRuns(run, 'disabled', run.variables.extensionName);
+  await definition.disable?.(operationContext(run));
+}
+
+/**
+ * Ends what runs, runs the author's `uninstall` and removes the data folder, unless a newer version has adopted them:
+ * then this is the old version's uninstall in the middle of an update, and everything stays.
+ */
+export async function uninstall(definition: Definition, run: OperationRun): Promise<void> {
+  const { data, log } = run;
+  if (data.isAdopted()) {
+    log.info('another version has taken the data over; nothing is removed', { owner: data.owner() });
+    return;
+  }
+  await stopRuns(run, 'uninstalled', undefined);
+  await definition.uninstall?.(operationContext(run));
+  data.remove();
+}
+
+/**
+ * Which folder the state comes from and which it goes to. In a downgrade the agent runs the old, higher version's
+ * `update` and names the new, lower one in both variables.
+ */
+function updateFolders(run: OperationRun): { source: HandlerFolder; target: HandlerFolder } {
+  const { own, variables } = run;
+  if (variables.targetVersion !== undefined && variables.targetVersion !== own.version) {
+    return { source: own, target: siblingFolder(own, variables.targetVersion) };
+  }
+  if (variables.updatingFromVersion === undefined) {
+    throw new HandlerError('ENVIRONMENT_INVALID', 'the agent does not say which version is being updated');
+  }
+  return { source: siblingFolder(own, variables.updatingFromVersion), target: own };
+}
+
+function carryState(run: OperationRun, source: HandlerFolder, target: HandlerFolder): void {
+  if (source.folder === target.folder) return;
+  const sequenceFile = formatSequenceFile();
+  for (const name of listFolder(run.host.path(source.folder))) {
+    const isState = isJournalFile(name) || name === sequenceFile || name.endsWith(`.${sequenceFile}`);
+    if (!isState) continue;
+    copyFileSync(run.host.path(join(source.folder, name)), run.host.path(join(target.folder, name)));
+  }
+}
+
+/** Ends the running workers: of one configuration, or of all with `extensionName` undefined and reason `uninstalled`. */
+async function stopRuns(
+  run: OperationRun,
+  stop: StopReason,
+  extensionName: string | undefined,
+): Promise<void> {
+  const { host, own } = run;
+  const paths =
+    stop === 'uninstalled'
+      ? listFolder(host.path(own.folder))
+          .filter(isJournalFile)
+          .map((name) => join(own.folder, name))
+      : [journalPath(own.folder, extensionName)];
+  for (const path of paths.map((one) => host.path(one))) {
+    const journal = readJournal(path);
+    if (journal?.state !== 'running') continue;
+    if (isRunning(host, journal.process)) writeJournal(path, { ...journal, stop });
+    await stopWorker(host, journal);
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * Small files that another program reads, or that must survive a crash: written whole under a temporary name in the
+ * same folder, synced, renamed. A reader sees the old text or the new one, never a part. Synchronous on purpose: the
+ * files are tiny, and the enable path has no time for a thread pool to start.
+ */
+import {
+  closeSync,
+  constants,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname } from 'node:path';
+import { isSystemError } from './errors.ts';
+
+export interface WriteOptions {
+  /** Permission bits, set when the file is made; default 0600. */
+  readonly mode?: number;
+  /**
+   * Default true: the text is on disk when the call returns, and survives a power failure. False: it survives the end
+   * of this process only.
+   */
+  readonly durable?: boolean;
+}
+
+/** Replaces `path` by `text`. Throws the system's error; then the former file is untouched and no temporary one is left. */
+export function writeWholeFile(path: string, text: string, options: WriteOptions = {}): void {
+  const temporary = `${path}.${process.pid}.tmp`;
+  rmSync(temporary, { force: true });
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+  const file = openSync(temporary, flags, options.mode ?? 0o600);
+  try {
+    try {
+      writeFileSync(file, text);
+      if (options.durable !== false) fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(temporary, path);
+  } catch (thrown) {
+    rmSync(temporary, { force: true });
+    throw thrown;
+  }
+  if (options.durable !== false) syncFolder(dirname(path));
+}
+
+/** The text of a file, `undefined` when there is none. Throws the system's error for anything else. */
+export function readTextIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (thrown) {
+    if (isSystemError(thrown, 'ENOENT')) return undefined;
+    throw thrown;
+  }
+}
+
+/** Makes a rename durable. A file system that cannot sync a folder is no error. */
+function syncFolder(folder: string): void {
+  let file: number;
+  try {
+    file = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY);
+  } catch {
+    return;
+  }
+  try {
+    fsyncSync(file);
+  } catch {
+    // EINVAL on file systems without it.
+  } finally {
+    closeSync(file);
+  }
+}
