@@ -115,7 +115,10 @@ export function formatAgentVariables(input: AgentVariablesInput): Record<string,
   add(AGENT_VARIABLES.updatingFromVersion, input.updatingFromVersion);
   add(AGENT_VARIABLES.targetVersion, input.targetVersion);
   add(AGENT_VARIABLES.disableExitCode, input.disableExitCode);
-  const disabled = input.disableExitCodes?.map(({ extensionName, exitCode }) => ({ extensionName, exitCode }));
+  const disabled = input.disableExitCodes?.map(({ extensionName, exitCode }) => ({
+    extensionName,
+    exitCode,
+  }));
   add(AGENT_VARIABLES.disableExitCodes, disabled === undefined ? undefined : formatPythonJson(disabled));
   return env;
 }

@@ -2,7 +2,9 @@
  * Telemetry events: files in the events folder that the agent sends on and deletes.
  * Source: WALinuxAgent 2.15 `ga/collect_telemetry_events.py`; agent-contract 10.
  */
-import { decodeArray, decodeObject, parseJson } from './json.ts';
+import { countCharacters, firstCharacters } from './characters.ts';
+import { ContractError, parseJson, typeName } from './json.ts';
+import { redactSas } from './sas-token.ts';
 import { cleanText } from './status.ts';
 
 export const EVENT_LEVELS = [
@@ -43,17 +45,17 @@ export interface TelemetryEvent {
  * blank message, which the agent would drop.
  */
 export function formatEvent(event: TelemetryEvent): string | undefined {
-  const message = cleanText(event.message).trim().slice(0, EVENT_LIMITS.messageCharacters).toWellFormed();
+  const message = bound(event.message, EVENT_LIMITS.messageCharacters);
   if (message === '') return undefined;
   return JSON.stringify({
-    Version: event.version.slice(0, 128),
-    Timestamp: event.timestamp,
-    TaskName: cleanText(event.taskName).slice(0, 1024),
+    Version: bound(event.version, 128),
+    Timestamp: bound(event.timestamp, 64),
+    TaskName: bound(event.taskName, 1024),
     EventLevel: event.level,
     Message: message,
     EventPid: String(event.pid),
     EventTid: String(event.tid),
-    OperationId: event.operationId.slice(0, 256),
+    OperationId: bound(event.operationId, 256),
   });
 }
 
@@ -67,40 +69,68 @@ export function isEventFile(name: string): boolean {
   return /^\d+\.json$/i.test(name);
 }
 
+/** In the order in which the agent looks at them, the alphabetical one, with the names that it uses in its reasons. */
 const FIELDS = [
-  ['version', 'Version'],
-  ['timestamp', 'Timestamp'],
-  ['taskName', 'TaskName'],
-  ['level', 'EventLevel'],
-  ['message', 'Message'],
-  ['pid', 'EventPid'],
-  ['tid', 'EventTid'],
-  ['operationId', 'OperationId'],
+  ['level', 'eventlevel'],
+  ['pid', 'eventpid'],
+  ['tid', 'eventtid'],
+  ['message', 'message'],
+  ['operationId', 'operationid'],
+  ['taskName', 'taskname'],
+  ['timestamp', 'timestamp'],
+  ['version', 'version'],
 ] as const;
 
+type Field = (typeof FIELDS)[number][0];
+
+/** An event as the agent sends it on: all texts, trimmed. */
+export type CollectedEvent = Readonly<Record<Field, string>>;
+
 export interface CollectedEvents {
-  readonly events: readonly Readonly<Record<(typeof FIELDS)[number][0], string>>[];
+  readonly events: readonly CollectedEvent[];
   /** One reason for each event that the agent drops. */
   readonly dropped: readonly string[];
 }
 
-/** Reads an event file as the agent does: one event or an array of them; an event with a fault is dropped, with its reason. */
+/**
+ * Reads an event file as the agent does: one event or an array of them; an event with a fault is dropped, with its reason.
+ * Throws {@link ContractError} for a file that is no JSON, which the agent gives up on. Counts neither files nor bytes.
+ */
 export function parseEventFile(text: string, file: string): CollectedEvents {
-  const root = parseJson(text, file);
-  const items = Array.isArray(root.value) ? decodeArray(root) : [root.value];
-  const events: Record<(typeof FIELDS)[number][0], string>[] = [];
+  if (text.startsWith('\uFEFF')) throw new ContractError(file, '', 'begins with a byte order mark');
+  const { value } = parseJson(text, file);
+  const events: CollectedEvent[] = [];
   const dropped: string[] = [];
-  for (const [index, value] of items.entries()) {
-    const row = readEvent(decodeObject({ file, path: `[${index}]`, value }));
-    if (typeof row === 'string') dropped.push(row);
-    else events.push(row);
+  for (const item of Array.isArray(value) ? value : [value]) {
+    const event = readEvent(item);
+    if (typeof event === 'string') dropped.push(event);
+    else events.push(event);
   }
   return { events, dropped };
 }
 
-function readEvent(object: Record<string, unknown>): Record<(typeof FIELDS)[number][0], string> | string {
-  const byName = new Map(Object.entries(object).map(([key, value]) => [key.toLowerCase(), value]));
-  const row = {
+function readEvent(value: unknown): CollectedEvent | string {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    return `the event is ${typeName(value)}, not an object`;
+  }
+  const given = new Map<string, unknown>();
+  for (const [key, one] of Object.entries(value)) given.set(key.toLowerCase(), one);
+  const row = new Map<Field, string>();
+  for (const [field, key] of FIELDS) {
+    if (!given.has(key)) continue;
+    const text = fieldText(field, given.get(key));
+    if (text === undefined) return `${key} is ${typeName(given.get(key))}, not a text`;
+    row.set(field, text);
+  }
+  const message = row.get('message');
+  if (message === undefined) return 'MissingKeyError: Message not found';
+  if (message === '') return 'EmptyMessageError: Message should not be empty';
+  row.set('message', firstCharacters(redactSas(message), EVENT_LIMITS.messageCharacters));
+  return completeEvent(row);
+}
+
+function completeEvent(row: ReadonlyMap<Field, string>): CollectedEvent | string {
+  const event: Record<Field, string> = {
     version: '',
     timestamp: '',
     taskName: '',
@@ -111,19 +141,26 @@ function readEvent(object: Record<string, unknown>): Record<(typeof FIELDS)[numb
     operationId: '',
   };
   let characters = 0;
-  for (const [name, key] of FIELDS) {
-    const value = byName.get(key.toLowerCase());
-    if (value === undefined) return `MissingKeyError: ${key} not found`;
-    const isNumberField = name === 'pid' || name === 'tid';
-    if (typeof value !== 'string' && !(isNumberField && Number.isInteger(value)))
-      return `${key} must be a string`;
-    row[name] =
-      name === 'message' ? String(value).trim().slice(0, EVENT_LIMITS.messageCharacters) : String(value);
-    if (name === 'message' && row.message === '') return 'EmptyMessageError: the message is blank';
-    // The agent adds up the fields in alphabetical order and checks before the last one, which is Version.
-    if (name !== 'version') characters += row[name].length;
+  for (const [field, key] of FIELDS) {
+    const text = row.get(field);
+    if (text === undefined) return `MissingKeyError: ${key} not found`;
+    // The agent checks before it adds a field, so the last one, the version, is never counted.
+    if (characters > EVENT_LIMITS.eventCharacters) {
+      return `OversizeEventError: max event size allowed: ${EVENT_LIMITS.eventCharacters}`;
+    }
+    characters += countCharacters(text);
+    event[field] = text;
   }
-  return characters > EVENT_LIMITS.eventCharacters
-    ? 'OversizeEventError: the event has too many characters'
-    : row;
+  return event;
+}
+
+function fieldText(field: Field, value: unknown): string | undefined {
+  if (typeof value === 'string') return value.trim();
+  const isNumber = (field === 'pid' || field === 'tid') && Number.isInteger(value);
+  return isNumber ? String(value) : undefined;
+}
+
+/** Cuts before it cleans, so that the work does not grow with the text. */
+function bound(text: string, characters: number): string {
+  return cleanText(text.trim().slice(0, characters));
 }

@@ -4,6 +4,7 @@
  */
 import { ContractError, decodeArray, decodeText, element, member, optional, parseJson } from './json.ts';
 import { CONFIG_FOLDER, EVENTS_FOLDER, HEARTBEAT_FILE, STATUS_FOLDER } from './package-layout.ts';
+import { formatPythonJson } from './python-values.ts';
 
 export interface HandlerEnvironment {
   /** Shared by all versions of the handler, kept by the agent after uninstall. */
@@ -13,6 +14,12 @@ export interface HandlerEnvironment {
   readonly heartbeatFile: string | undefined;
   /** Where telemetry events go; `undefined` when the agent does not collect them. */
   readonly eventsFolder: string | undefined;
+}
+
+/** The environment that an agent gives: all of it is there. */
+export interface AgentHandlerEnvironment extends HandlerEnvironment {
+  readonly heartbeatFile: string;
+  readonly eventsFolder: string;
 }
 
 /** Reads the file: an array of exactly one element. Throws {@link ContractError}. Unknown keys are ignored. */
@@ -33,10 +40,7 @@ export function parseHandlerEnvironment(text: string, file: string): HandlerEnvi
 }
 
 /** The folders that the agent chooses for a handler in `handlerFolder` with its logs in `logFolder`. */
-export function agentHandlerEnvironment(
-  handlerFolder: string,
-  logFolder: string,
-): Required<HandlerEnvironment> {
+export function agentHandlerEnvironment(handlerFolder: string, logFolder: string): AgentHandlerEnvironment {
   return {
     logFolder,
     configFolder: `${handlerFolder}/${CONFIG_FOLDER}`,
@@ -46,7 +50,10 @@ export function agentHandlerEnvironment(
   };
 }
 
-/** The agent's text. `version` is the version of the schema (1.0), not the handler's. */
+/**
+ * The agent's text, one line with Python's separators. `version` is the version of the schema (1.0), not the handler's.
+ * A member that is `undefined` is left out, as the events folder is when the agent collects no events.
+ */
 export function formatHandlerEnvironment(handlerName: string, environment: HandlerEnvironment): string {
   const { logFolder, configFolder, statusFolder, heartbeatFile, eventsFolder } = environment;
   const folders = {
@@ -57,9 +64,7 @@ export function formatHandlerEnvironment(handlerName: string, environment: Handl
     eventsFolder,
     eventsFolder_preview: eventsFolder,
   };
-  const text = JSON.stringify([{ name: handlerName, version: SCHEMA_VERSION, handlerEnvironment: folders }]);
-  return text.replace(`"${SCHEMA_VERSION}"`, '1.0');
+  // The version is a float in Python, 1.0, which JSON.stringify cannot write.
+  const name = formatPythonJson(handlerName);
+  return `[{"name": ${name}, "version": 1.0, "handlerEnvironment": ${formatPythonJson(folders)}}]`;
 }
-
-/** Python writes the float 1.0, which JSON.stringify cannot; the mark is replaced after formatting. */
-const SCHEMA_VERSION = '@@schema-version@@';

@@ -17,6 +17,7 @@ import {
   parseJson,
 } from './json.ts';
 import type { Operation } from './operations.ts';
+import { formatPythonValue } from './python-values.ts';
 
 /** The mode in which the agent runs `install` as part of an update; null or absent means the same. */
 export const UPDATE_WITH_INSTALL = 'UpdateWithInstall';
@@ -38,6 +39,8 @@ export interface HandlerManifest {
   readonly cpuQuotaPercentage: number | undefined;
   /** What the agent would log about booleans that are none: the key names. */
   readonly nonBooleanKeys: readonly string[];
+  /** The agent's own words about each of {@link nonBooleanKeys}. */
+  readonly nonBooleanWarnings: readonly string[];
 }
 
 /** The manifest's key of each operation's command. */
@@ -53,7 +56,9 @@ const BOOLEAN_KEYS = ['reportHeartbeat', 'continueOnUpdateFailure', 'supportsMul
 
 /**
  * Reads the manifest as the agent does: an array whose first element counts; real booleans and the text "true" in any
- * case are true, everything else is false. Throws {@link ContractError} where the agent would give up.
+ * case are true, everything else is false. A command that is missing or no text fails its own operation only, see
+ * `commandFaults`. Throws {@link ContractError} where the agent gives up on the whole manifest, and for an `updateMode`
+ * that is no text, which breaks every update.
  */
 export function parseHandlerManifest(text: string, file: string): HandlerManifest {
   const root = parseJson(text, file);
@@ -72,6 +77,9 @@ export function parseHandlerManifest(text: string, file: string): HandlerManifes
       ? undefined
       : `'${pythonTypeName(value)}' object has no attribute 'lstrip'`;
   };
+  const nonBooleans = BOOLEAN_KEYS.map((key) => ({ key, value: member(manifest, key).value })).filter(
+    ({ value }) => value !== undefined && typeof value !== 'boolean',
+  );
   const updateMode = member(manifest, 'updateMode');
   const limits = member(entry, 'resourceLimits');
   return {
@@ -97,10 +105,11 @@ export function parseHandlerManifest(text: string, file: string): HandlerManifes
     cpuQuotaPercentage: isAbsent(limits)
       ? undefined
       : optional(member(limits, 'cpuQuotaPercentage'), decodeNumber, undefined),
-    nonBooleanKeys: BOOLEAN_KEYS.filter((key) => {
-      const { value } = member(manifest, key);
-      return value !== undefined && typeof value !== 'boolean';
-    }),
+    nonBooleanKeys: nonBooleans.map(({ key }) => key),
+    nonBooleanWarnings: nonBooleans.map(
+      ({ key, value }) =>
+        `In the handler manifest: '${key}' has a non-boolean value [${formatPythonValue(value, 1024)}] for boolean type. Please change it to a boolean value.`,
+    ),
   };
 }
 

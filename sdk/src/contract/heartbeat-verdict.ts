@@ -6,6 +6,7 @@ import { HEARTBEAT_STALE_SECONDS, UNRESPONSIVE } from './heartbeat.ts';
 import type { Located } from './json.ts';
 import { isAbsent, member, parseJson } from './json.ts';
 import { AGENT_ERROR_CODES } from './operations.ts';
+import { formatPythonValue } from './python-values.ts';
 
 export type HeartbeatVerdict =
   /** The heartbeat is JSON null: the handler is reported as if it had none. */
@@ -78,10 +79,12 @@ export function judgeHeartbeat(source: HeartbeatSource): HeartbeatVerdict {
   return { kind: 'reported', status, message: text(words) };
 }
 
-/** The agent passes any value through; one that is no text is shown as JSON. */
+const LONGEST_STATUS = 1024;
+
+/** The agent passes any value through; one that is no text is shown as Python shows it. */
 function text(at: Located): string | null {
   if (isAbsent(at)) return null;
-  return typeof at.value === 'string' ? at.value : JSON.stringify(at.value);
+  return typeof at.value === 'string' ? at.value : formatPythonValue(at.value, LONGEST_STATUS);
 }
 
 function malformed(why: string): HeartbeatVerdict {

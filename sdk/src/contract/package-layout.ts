@@ -27,8 +27,6 @@ export const HANDLER_STATUS_FILE = 'HandlerStatus';
 export const RUNTIME_POLICY_FILE = 'waagent_runtime_policy.json';
 /** The agent's log of the commands it ran, in the handler's log folder. */
 export const COMMAND_LOG_FILE = 'CommandExecution.log';
-/** Bytes that the agent keeps of {@link COMMAND_LOG_FILE}: the last ones, from a line break on. */
-export const COMMAND_LOG_LIMIT_BYTES = 10 * 1024 * 1024;
 /** The agent cuts the head off a command log of more bytes than this. Source: EH:__truncate_file_head. */
 export const COMMAND_LOG_LIMIT_BYTES = 10 * 1024 * 1024;
 /** The agent's own log, in the folder above {@link LOG_FOLDER}. */
@@ -142,7 +140,6 @@ export function compareVersions(a: string, b: string): number {
   return left.stage - right.stage || compareNumbers(left.stageNumber, right.stageNumber);
 }
 
-const AGENT_FOLDER_PREFIX = 'WALinuxAgent-';
 const STAGES = ['alpha', 'beta', 'rc'] as const;
 const VERSION = /^(\d+(?:\.\d+)*)(?:[.-]?(alpha|beta|rc)(\d*))?$/;
 

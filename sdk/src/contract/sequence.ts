@@ -4,6 +4,9 @@
  */
 import { ContractError } from './json.ts';
 
+/** Number that the agent uses for a handler without settings. Source: EH:_DEFAULT_SEQ_NO; agent-contract 4.1. */
+export const NO_SETTINGS_SEQUENCE = 0;
+
 /** Reads the text of `mrseq`; white space around the number is no error. An empty file means "none". */
 export function parseSequence(text: string, file: string): number | undefined {
   const trimmed = text.trim();

@@ -4,15 +4,17 @@
  * `common/utils/textutil.py` redact_sas_token; agent-contract 8.2, 8.3, 8.5.
  */
 
-import type { Located } from './json.ts';
-import { isAbsent, member, parseJson } from './json.ts';
+import { countCharacters, firstCharacters } from './characters.ts';
+import { parseJson, typeName } from './json.ts';
 import { AGENT_ERROR_CODES } from './operations.ts';
+import { formatPythonValue, pythonLookup } from './python-values.ts';
+import { redactSas } from './sas-token.ts';
 import type { StatusValue } from './status.ts';
 import { AGENT_STATUS_LIMIT_CHARACTERS, STATUS_VALUES } from './status.ts';
 
-/** A substatus as the agent reports it; `code` is passed through whatever it is. */
+/** A substatus as the agent reports it; `name` and `code` are passed through whatever they are. */
 export interface ReportedSubstatus {
-  readonly name: string | undefined;
+  readonly name: unknown;
   readonly status: StatusValue;
   readonly code: unknown;
   readonly message: string | undefined;
@@ -21,6 +23,7 @@ export interface ReportedSubstatus {
 /** The status of one extension as the agent reports it to the platform. `null` values come from an empty array. */
 export interface ReportedStatus {
   readonly operation: unknown;
+  readonly configurationAppliedTime: unknown;
   readonly status: StatusValue | null;
   readonly code: unknown;
   readonly message: string | null;
@@ -29,7 +32,7 @@ export interface ReportedStatus {
 
 export interface StatusVerdict {
   readonly reported: ReportedStatus;
-  /** Why the agent reports something else than the file says; `undefined` when it reports just that. */
+  /** In words, why the agent reports something else than the file says; `undefined` when it reports just that. */
   readonly explanation: string | undefined;
   /** True when this file stops the status report of the whole VM: nothing is uploaded for any extension. */
   readonly silencesVm: boolean;
@@ -54,30 +57,20 @@ const TRUNCATED = ' ... [TRUNCATED]';
 /** Judges a status file as the agent does. Never throws. */
 export function judgeStatus(source: StatusSource): StatusVerdict {
   if (source.text === undefined) return missing(source);
-  let root: Located;
+  let root: unknown;
   try {
-    if (source.text.startsWith('\uFEFF')) throw new Error('byte order mark');
-    root = parseJson(source.text, source.file);
+    if (source.text.startsWith('\uFEFF')) return unreadable(source, source.text, BYTE_ORDER_MARK);
+    if (isNestedTooDeep(source.text)) return silence('the file is nested too deep to be read');
+    root = parseJson(source.text, source.file).value;
   } catch {
-    return unreadable(source, source.text);
+    const empty = source.text.trim() === '';
+    return unreadable(source, source.text, empty ? EMPTY_FILE : INVALID_JSON);
   }
-  if (!Array.isArray(root.value)) {
-    return malformed(
-      source,
-      '[ExtensionStatusError] The extension status must be an array',
-      'the file is an object, not an array',
-    );
-  }
-  if (root.value.length === 0) {
-    return verdict(
-      { operation: null, status: null, code: null, message: null, substatus: [] },
-      'the array is empty, so the agent reports no status at all',
-    );
-  }
-  const found = parseEntry({ file: source.file, path: '[0]', value: root.value[0] });
-  if (found.kind === 'silences') return silence(found.reason);
-  if (found.kind === 'malformed') return malformed(source, found.agentText, found.reason);
-  return limit(found.reported, source.text, found.explanation);
+  const draft: Draft = { ...NOTHING_REPORTED, substatus: [], notes: [] };
+  const fault = readFile(root, draft);
+  if (fault?.kind === 'silences') return silence(fault.reason);
+  if (fault?.kind === 'malformed') return malformed(source, fault, draft);
+  return report(draft, source.text);
 }
 
 /** What the agent reports when the status file is there but cannot be read, for the reason that the system gave. */
@@ -85,157 +78,249 @@ export function judgeUnreadableStatus(source: Omit<StatusSource, 'text'>, reason
   const message = `We couldn't read any status for ${source.handlerFolder} extension, for the sequence number ${source.sequence}. It failed due to ${reason}`;
   const code = AGENT_ERROR_CODES.unknownFailure;
   return verdict(
-    { operation: null, status: 'error', code, message: redactSas(message), substatus: [] },
+    { ...NOTHING_REPORTED, status: 'error', code, message: redactSas(message) },
     `the agent reports ${code} because it cannot read ${source.file}: ${reason}`,
   );
 }
 
-type Entry =
-  | { readonly kind: 'ok'; readonly reported: ReportedStatus; readonly explanation: string | undefined }
+/** Python reads JSON by recursion and stops near its limit of 1000 calls, with an error that the agent does not catch. */
+const DEEPEST_NESTING = 950;
+
+function isNestedTooDeep(text: string): boolean {
+  let depth = 0;
+  let inString = false;
+  for (let at = 0; at < text.length && depth <= DEEPEST_NESTING; at++) {
+    const unit = text[at];
+    if (inString && unit === '\\') at++;
+    else if (unit === '"') inString = !inString;
+    else if (!inString && (unit === '[' || unit === '{')) depth++;
+    else if (!inString && (unit === ']' || unit === '}')) depth--;
+  }
+  return depth > DEEPEST_NESTING;
+}
+
+const NOTHING_REPORTED: ReportedStatus = {
+  operation: null,
+  configurationAppliedTime: null,
+  status: null,
+  code: null,
+  message: null,
+  substatus: [],
+};
+
+interface UnreadableReason {
+  readonly agentText: string;
+  readonly reason: string;
+}
+
+const BYTE_ORDER_MARK: UnreadableReason = {
+  agentText: 'Unexpected UTF-8 BOM (decode using utf-8-sig)',
+  reason: 'the file begins with a byte order mark',
+};
+const EMPTY_FILE: UnreadableReason = { agentText: 'Expecting value', reason: 'the file is empty' };
+const INVALID_JSON: UnreadableReason = {
+  agentText: 'Expecting value',
+  reason: 'the file is not valid JSON: malformed, or read while it was being written',
+};
+
+/** What the agent has read so far: a fault further on leaves it in the report. Messages can still be anything. */
+interface Draft {
+  operation: unknown;
+  configurationAppliedTime: unknown;
+  status: StatusValue | null;
+  code: unknown;
+  message: unknown;
+  substatus: { name: unknown; status: StatusValue; code: unknown; message: unknown }[];
+  notes: string[];
+}
+
+type Fault =
   | { readonly kind: 'malformed'; readonly agentText: string; readonly reason: string }
   | { readonly kind: 'silences'; readonly reason: string };
 
-function parseEntry(entry: Located): Entry {
-  if (!isObject(entry.value)) return { kind: 'silences', reason: 'the first element is not an object' };
-  const body = member(entry, 'status');
-  if (body.value === undefined) return missingKey('status');
-  if (!isObject(body.value)) return { kind: 'silences', reason: '`status` is not an object' };
-  const value = member(body, 'status');
-  if (value.value === undefined) return missingKey('status/status');
-  const message = parseMessage(member(body, 'formattedMessage'), 'status/formattedMessage');
-  if ('kind' in message) return message;
-  const items: ReportedSubstatus[] = [];
-  const list = member(body, 'substatus');
-  if (!isAbsent(list)) {
-    if (!Array.isArray(list.value)) return { kind: 'silences', reason: '`substatus` is not an array' };
-    for (const [index, raw] of list.value.entries()) {
-      if (raw === null) continue;
-      const item = parseSubstatus({ file: list.file, path: `substatus[${index}]`, value: raw });
-      if ('kind' in item) return item;
-      items.push(item);
-    }
+function readFile(root: unknown, draft: Draft): Fault | undefined {
+  if (root === null) {
+    draft.notes.push('the file holds null, so the agent reports no status at all');
+    return undefined;
   }
-  const known = STATUS_VALUES.find((one) => one === value.value);
-  const code = member(body, 'code').value;
-  return {
-    kind: 'ok',
-    reported: {
-      operation: member(body, 'operation').value ?? null,
-      status: known ?? 'error',
-      code: code === undefined ? 0 : code,
-      message: message.text === undefined ? null : redactSas(message.text),
-      substatus: items,
-    },
-    explanation:
-      known === undefined
-        ? `status.status is ${JSON.stringify(value.value)}, which the agent turns into error; allowed: ${STATUS_VALUES.join(', ')}`
-        : undefined,
-  };
-}
-
-function parseSubstatus(at: Located): ReportedSubstatus | Exclude<Entry, { kind: 'ok' }> {
-  if (!isObject(at.value)) return { kind: 'silences', reason: `${at.path} is not an object` };
-  const value = member(at, 'status');
-  if (value.value === undefined) return missingKey('substatus/status');
-  const known = STATUS_VALUES.find((one) => one === value.value);
-  if (known === undefined) {
+  if (!Array.isArray(root)) {
     return {
       kind: 'malformed',
-      agentText: `[ExtensionStatusError] Invalid value ${String(value.value)} in range [${STATUS_VALUES.join(', ')}] at the node substatus/status`,
-      reason: `${at.path}.status is ${JSON.stringify(value.value)}; allowed: ${STATUS_VALUES.join(', ')}`,
+      agentText: `The extension status must be an array: ${formatPythonValue(root, SHOWN_CHARACTERS)}`,
+      reason: `the file is ${typeName(root)}, not an array`,
     };
   }
-  const message = parseMessage(member(at, 'formattedMessage'), 'substatus/formattedMessage');
-  if ('kind' in message) return message;
-  const name = member(at, 'name').value;
-  const code = member(at, 'code').value;
+  if (root.length === 0) {
+    draft.notes.push('the array is empty, so the agent reports no status at all');
+    return undefined;
+  }
+  if (root.length > 1) draft.notes.push(`of the ${root.length} elements only the first is read`);
+  return readEntry(root[0], draft);
+}
+
+function readEntry(entry: unknown, draft: Draft): Fault | undefined {
+  const body = lookUp(entry, 'status', 'the first element', 'status');
+  if (isFault(body)) return body;
+  const status = lookUp(body.value, 'status', '`status`', 'status/status');
+  if (isFault(status)) return status;
+  const known = STATUS_VALUES.find((one) => one === status.value);
+  if (known === undefined) draft.notes.push(unknownStatus(status.value));
+  draft.configurationAppliedTime = memberOf(body.value, 'configurationAppliedTime') ?? null;
+  draft.operation = memberOf(body.value, 'operation') ?? null;
+  draft.status = known ?? 'error';
+  draft.code = codeOf(body.value);
+  const message = readMessage(memberOf(body.value, 'formattedMessage'), '`formattedMessage`');
+  if (isFault(message)) return message;
+  draft.message = message.value;
+  return readSubstatuses(memberOf(body.value, 'substatus'), draft);
+}
+
+function readSubstatuses(list: unknown, draft: Draft): Fault | undefined {
+  if (list === undefined || list === null || list === '') return undefined;
+  if (!Array.isArray(list)) {
+    const isEmptyObject = typeof list === 'object' && Object.keys(list).length === 0;
+    return isEmptyObject ? undefined : { kind: 'silences', reason: '`substatus` is not an array' };
+  }
+  for (const [index, item] of list.entries()) {
+    const fault = item === null ? undefined : readSubstatus(item, `\`substatus[${index}]\``, draft);
+    if (fault !== undefined) return fault;
+  }
+  return undefined;
+}
+
+function readSubstatus(item: unknown, where: string, draft: Draft): Fault | undefined {
+  const status = lookUp(item, 'status', where, 'substatus/status');
+  if (isFault(status)) return status;
+  const known = STATUS_VALUES.find((one) => one === status.value);
+  if (known === undefined) {
+    const shown = formatPythonValue(status.value, SHOWN_CHARACTERS);
+    return {
+      kind: 'malformed',
+      agentText: `Invalid value ${shown} in range ${AGENT_RANGE} at the node substatus/status`,
+      reason: `the status of ${where} is none of ${STATUS_VALUES.join(', ')}; unlike at the top, that costs the whole status`,
+    };
+  }
+  const message = readMessage(memberOf(item, 'formattedMessage'), `\`formattedMessage\` of ${where}`);
+  if (isFault(message)) return message;
+  const name = memberOf(item, 'name');
+  draft.substatus.push({ name, status: known, code: codeOf(item), message: message.value ?? undefined });
+  return undefined;
+}
+
+function readMessage(formatted: unknown, where: string): { readonly value: unknown } | Fault {
+  if (formatted === undefined || formatted === null) return { value: null };
+  if (typeof formatted === 'string') {
+    return { kind: 'silences', reason: `${where} is a text; it must be an object with lang and message` };
+  }
+  const language = lookUp(formatted, 'lang', where, 'formattedMessage/lang');
+  return isFault(language) ? language : lookUp(formatted, 'message', where, 'formattedMessage/message');
+}
+
+/** Reads a member that must be there. A value that Python cannot look into stops the agent. */
+function lookUp(value: unknown, key: string, where: string, agentPath: string): { value: unknown } | Fault {
+  const found = pythonLookup(value, key);
+  if (found === 'found') return { value: memberOf(value, key) };
+  if (found === 'crash') return { kind: 'silences', reason: `${where} is ${typeName(value)}, not an object` };
   return {
-    name: typeof name === 'string' ? name : undefined,
-    status: known,
-    code: code === undefined ? 0 : code,
-    message: message.text === undefined ? undefined : redactSas(message.text),
+    kind: 'malformed',
+    agentText: `Invalid status format by extension: Missing ${agentPath} key`,
+    reason: `${where} has no ${key}`,
   };
 }
 
-function parseMessage(
-  at: Located,
-  where: string,
-): { text: string | undefined } | Exclude<Entry, { kind: 'ok' }> {
-  if (isAbsent(at)) return { text: undefined };
-  if (!isObject(at.value)) return { kind: 'silences', reason: `${at.path} is not an object` };
-  for (const key of ['lang', 'message'] as const) {
-    if (member(at, key).value === undefined) return missingKey(`${where}/${key}`);
-  }
-  const { value } = member(at, 'message');
-  if (value === null) return { text: undefined };
-  if (typeof value !== 'string') return { kind: 'silences', reason: `${at.path}.message is not a string` };
-  return { text: value };
-}
-
-/** Over the limit the agent cuts the message and the substatuses; without their text it gives up on the whole report. */
-function limit(reported: ReportedStatus, text: string, explanation: string | undefined): StatusVerdict {
-  if (text.length <= AGENT_STATUS_LIMIT_CHARACTERS) return verdict(reported, explanation);
-  if (reported.message === null) return silence('the file is too long and has no message');
-  const kept: ReportedSubstatus[] = [];
-  let total = 0;
-  for (const item of reported.substatus) {
-    if (item.name === undefined || item.message === undefined) {
+/** The report of a file in which every key is as it must be: cut when the file is too long, refused when a text is none. */
+function report(draft: Draft, text: string): StatusVerdict {
+  const characters = text.length > AGENT_STATUS_LIMIT_CHARACTERS ? countCharacters(text) : text.length;
+  const notes = [...draft.notes];
+  let { message, substatus } = draft;
+  if (characters > AGENT_STATUS_LIMIT_CHARACTERS) {
+    if (typeof message !== 'string') return silence('the file is too long and has no message');
+    message = truncate(message, TOP_MESSAGE_CHARACTERS);
+    const kept = truncateSubstatuses(substatus, countCharacters(String(message)));
+    if (kept === undefined) {
       return silence('the file is too long and a substatus has no name or no message');
     }
+    substatus = kept;
+    notes.push(
+      `the file has ${characters} characters, more than ${AGENT_STATUS_LIMIT_CHARACTERS}, so the agent cuts its texts`,
+    );
+  }
+  return reportTexts({ ...draft, message, substatus }, notes);
+}
+
+/** Messages go through a text replacement, which stops the agent when one is no text. */
+function reportTexts(draft: Draft, notes: readonly string[]): StatusVerdict {
+  const { operation, configurationAppliedTime, status, code, message } = draft;
+  if (message !== null && typeof message !== 'string') {
+    return silence(`the message is ${typeName(message)}, not a text`);
+  }
+  const substatus: ReportedSubstatus[] = [];
+  for (const item of draft.substatus) {
+    if (item.message !== undefined && typeof item.message !== 'string') {
+      return silence(`the message of a substatus is ${typeName(item.message)}, not a text`);
+    }
+    substatus.push({ ...item, message: item.message === undefined ? undefined : redactSas(item.message) });
+  }
+  const shown = message === null ? null : redactSas(message);
+  const hidden =
+    shown !== message || substatus.some((item, index) => item.message !== draft.substatus[index]?.message);
+  const all = hidden ? [...notes, 'the agent hides the query of shared access signatures'] : notes;
+  const reported = { operation, configurationAppliedTime, status, code, message: shown, substatus };
+  return verdict(reported, all.length === 0 ? undefined : all.join('; '));
+}
+
+/** `undefined` when a text is missing: the agent gives up on the whole report then. */
+function truncateSubstatuses(list: Draft['substatus'], size: number): Draft['substatus'] | undefined {
+  const kept: Draft['substatus'] = [];
+  let total = size;
+  for (const item of list) {
+    if (typeof item.name !== 'string' || typeof item.message !== 'string') return undefined;
     const name = truncate(item.name, SUBSTATUS_FIELD_CHARACTERS);
     const message = truncate(item.message, SUBSTATUS_FIELD_CHARACTERS);
-    total += name.length + message.length;
+    total += countCharacters(name) + countCharacters(message);
     if (total > AGENT_STATUS_LIMIT_CHARACTERS) break;
     kept.push({ ...item, name, message });
   }
-  const cut = `the file has ${text.length} characters, more than ${AGENT_STATUS_LIMIT_CHARACTERS}: the agent cut it`;
-  return verdict(
-    { ...reported, message: truncate(reported.message, TOP_MESSAGE_CHARACTERS), substatus: kept },
-    explanation ?? cut,
-  );
+  return kept;
 }
 
+/** A text of exactly the limit is already marked as cut. */
 function truncate(text: string, characters: number): string {
-  return text.length < characters ? text : `${text.slice(0, characters)}${TRUNCATED}`;
+  return countCharacters(text) < characters ? text : `${firstCharacters(text, characters)}${TRUNCATED}`;
 }
 
 function missing(source: StatusSource): StatusVerdict {
-  const text = `This status is being reported by the Guest Agent since no status file was reported by extension ${source.extension}: [ExtensionStatusError] Status file ${source.file} does not exist`;
+  const message = `This status is being reported by the Guest Agent since no status file was reported by extension ${source.extension}: [ExtensionStatusError] Status file ${source.file} does not exist`;
   return verdict(
-    { operation: null, status: 'transitioning', code: 0, message: text, substatus: [] },
+    { ...NOTHING_REPORTED, status: 'transitioning', code: 0, message },
     `there is no file ${source.file}: the handler has not written a status for sequence number ${source.sequence}`,
   );
 }
 
-function unreadable(source: StatusSource, text: string): StatusVerdict {
-  const why = text.startsWith('\uFEFF')
-    ? 'Unexpected UTF-8 BOM (decode using utf-8-sig)'
-    : 'the file is not valid JSON';
-  const message = `The status reported by the extension ${source.handlerFolder}(Sequence number ${source.sequence}), was in an incorrect format and the agent could not parse it correctly. Failed due to [ExtensionStatusError] ${why} \n First 2000 Bytes of status file:\n ${text.slice(0, 2000)}`;
-  return invalid(
-    message,
-    text.startsWith('\uFEFF') ? 'the file begins with a byte order mark' : 'the file is not valid JSON',
-  );
-}
-
-function malformed(source: StatusSource, agentText: string, reason: string): StatusVerdict {
-  return invalid(
-    `Could not get a valid status from the extension ${source.handlerFolder}. Encountered the following error: ${agentText}`,
-    reason,
-  );
-}
-
-function invalid(message: string, reason: string): StatusVerdict {
+function unreadable(source: StatusSource, text: string, why: UnreadableReason): StatusVerdict {
   const code = AGENT_ERROR_CODES.statusInvalid;
+  const shown = firstCharacters(text, UNREADABLE_CHARACTERS).toWellFormed();
+  const message = `The status reported by the extension ${source.handlerFolder}(Sequence number ${source.sequence}), was in an incorrect format and the agent could not parse it correctly. Failed due to [ExtensionStatusError] ${why.agentText} \n First 2000 Bytes of status file:\n ${shown}`;
   return verdict(
-    { operation: null, status: 'error', code, message: redactSas(message), substatus: [] },
-    `the agent reports ${code} because ${reason}`,
+    { ...NOTHING_REPORTED, status: 'error', code, message: redactSas(message) },
+    `the agent reports ${code} because ${why.reason}`,
   );
+}
+
+function malformed(
+  source: StatusSource,
+  fault: Extract<Fault, { kind: 'malformed' }>,
+  draft: Draft,
+): StatusVerdict {
+  const code = AGENT_ERROR_CODES.statusInvalid;
+  const message = `Could not get a valid status from the extension ${source.handlerFolder}. Encountered the following error: [ExtensionStatusError] ${fault.agentText}`;
+  const notes = [`the agent reports ${code} because ${fault.reason}`];
+  return reportTexts({ ...draft, status: 'error', code, message }, notes);
 }
 
 function silence(reason: string): StatusVerdict {
   return {
-    reported: { operation: null, status: null, code: null, message: null, substatus: [] },
+    reported: NOTHING_REPORTED,
     explanation: `${reason}: the agent gives up on the report of the whole VM, so no extension's status is uploaded`,
     silencesVm: true,
   };
@@ -245,19 +330,26 @@ function verdict(reported: ReportedStatus, explanation: string | undefined): Sta
   return { reported, explanation, silencesVm: false };
 }
 
-function missingKey(path: string): Exclude<Entry, { kind: 'ok' }> {
-  return {
-    kind: 'malformed',
-    agentText: `[ExtensionStatusError] Invalid status format by extension: Missing ${path} key`,
-    reason: `the key ${path} is missing`,
-  };
+function unknownStatus(value: unknown): string {
+  const shown = formatPythonValue(value, 100);
+  return `the status is ${shown}, which the agent turns into error; it knows ${STATUS_VALUES.join(', ')}`;
 }
 
-function isObject(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+function codeOf(object: unknown): unknown {
+  const code = memberOf(object, 'code');
+  return code === undefined ? 0 : code;
 }
 
-/** The agent hides the query of a shared access signature in what it reports. Source: textutil.py redact_sas_token. */
-export function redactSas(text: string): string {
-  return text.replace(/(https:\/\/[^\s?"']+\?)(?:sv|st|se|sr|sp|sip|spr|sig)=[^\s"']*/g, '$1<redacted>');
+function memberOf(object: unknown, key: string): unknown {
+  if (typeof object !== 'object' || object === null || !Object.hasOwn(object, key)) return undefined;
+  return Reflect.get(object, key);
 }
+
+function isFault(result: { readonly value: unknown } | Fault): result is Fault {
+  return 'kind' in result;
+}
+
+/** The agent's list of values, in its order and as Python shows it. */
+const AGENT_RANGE = "['transitioning', 'warning', 'error', 'success']";
+const SHOWN_CHARACTERS = 4096;
+const UNREADABLE_CHARACTERS = 2000;

@@ -50,7 +50,13 @@ export interface Status {
   readonly time: string;
 }
 
-/** True for a status that will not change any more. */
+/**
+ * What the agent takes for the end when another extension waits for this one: `warning` is none, so it waits on.
+ * Source: agent-contract 7.6.
+ */
+export const AGENT_TERMINAL_STATUSES: readonly StatusValue[] = ['success', 'error'];
+
+/** True for a status that will not change any more. The agent's own notion is {@link AGENT_TERMINAL_STATUSES}. */
 export function isFinal(status: StatusValue): boolean {
   return status !== 'transitioning';
 }
@@ -64,51 +70,31 @@ export function formatTime(time: Date): string {
  * Formats the file: an array of one element in which every key that the agent or the portal reads has the right type.
  * Text is made valid (lone surrogates and control characters replaced) and cut with {@link CUT_MARK}, so that the file
  * stays under {@link STATUS_TARGET_BYTES}: the agent never cuts it, and none of the shapes that silence the whole VM's
- * report can come out. The message keeps its beginning and its end; a substatus that does not fit any more is left out,
- * except the first ones, of which the error's code is one.
+ * report can come out, whatever a caller without types passes. Texts share the room, the longest are cut first and keep
+ * their beginning and end. When there are too many substatuses the last ones are left out, but never the first
+ * {@link ERROR_CLARIFICATION}. Takes milliseconds for a text of any length.
  */
 export function formatStatus(status: Status): string {
-  const message = cleanText(status.message);
-  const substatus = status.substatus.map((item) => ({
-    name: cutText(cleanText(item.name), 256),
-    status: item.status,
-    code: integer(item.code),
-    formattedMessage: { lang: LANGUAGE, message: cleanText(item.message) },
-  }));
-  const build = (limit: number, count: number): string =>
-    `${JSON.stringify(
-      [
-        {
-          version: 1.0,
-          timestampUTC: status.time,
-          status: {
-            name: cutText(cleanText(status.operation), 256),
-            operation: cutText(cleanText(status.operation), 256),
-            configurationAppliedTime: status.time,
-            status: status.status,
-            code: integer(status.code),
-            formattedMessage: { lang: LANGUAGE, message: cutText(message, limit * 2) },
-            substatus: substatus.slice(0, count).map((item) => ({
-              ...item,
-              formattedMessage: { lang: LANGUAGE, message: cutText(item.formattedMessage.message, limit) },
-            })),
-          },
-        },
-      ],
-      null,
-      2,
-    )}\n`;
-  for (let count = Math.min(substatus.length, 512); ; count = Math.floor(count / 2)) {
-    for (let limit = STATUS_TARGET_BYTES; limit >= 512; limit = Math.floor(limit / 2)) {
-      const text = build(limit, count);
+  const operation = boundText(status.operation, NAME_CHARACTERS);
+  const time = boundText(status.time, TIME_CHARACTERS);
+  for (let count = Math.min(status.substatus.length, MOST_SUBSTATUSES); ; count = Math.floor(count / 2)) {
+    const items = keptSubstatuses(status.substatus, count);
+    const lengths = [status.message, ...items.map((item) => item.message)].map((text) => text?.length ?? 0);
+    for (let limit = fairShare(lengths, STATUS_TARGET_BYTES); ; limit = Math.floor(limit * 0.75)) {
+      const text = formatBounded(status, operation, time, items, limit);
       if (Buffer.byteLength(text) < STATUS_TARGET_BYTES) return text;
+      if (limit < LEAST_MESSAGE_CHARACTERS) break;
     }
-    if (count === 0) return build(256, 0);
   }
 }
 
-/** Reads a status file that a handler wrote. Throws {@link ContractError} where the agent would report one as invalid. */
+/**
+ * Reads a status file that a handler wrote, and wants all of it to be right: throws {@link ContractError} where the agent
+ * would report an invalid status, and also for an unknown status value or a code that is no number, which the agent
+ * passes on in its own way (see `judgeStatus`).
+ */
 export function parseStatus(text: string, file: string): Status {
+  if (text.startsWith('\uFEFF')) throw new ContractError(file, '', 'begins with a byte order mark');
   const entry = element(parseJson(text, file), 0);
   const body = member(entry, 'status');
   const substatus = member(body, 'substatus');
@@ -126,13 +112,18 @@ export function parseStatus(text: string, file: string): Status {
   };
 }
 
-/** Cuts `text` to `characters`, in the middle, with {@link CUT_MARK}; never through a surrogate pair. */
+/**
+ * Cuts `text` to at most `characters` UTF-16 units, in the middle, with {@link CUT_MARK}; never through a surrogate pair.
+ * Takes the same time for a text of any length.
+ */
 export function cutText(text: string, characters: number): string {
   if (text.length <= characters) return text;
-  const room = Math.max(0, characters - CUT_MARK.length - 1);
-  const head = Math.ceil(room / 2);
-  const tail = room - head;
-  return `${text.slice(0, head)}${CUT_MARK}\n${tail === 0 ? '' : text.slice(-tail)}`.toWellFormed();
+  const mark = `${CUT_MARK}\n`;
+  const room = Math.max(0, characters - mark.length);
+  if (room === 0) return text.slice(0, Math.max(0, characters)).replace(/[\ud800-\udbff]$/, '');
+  const tail = Math.floor(room / 2);
+  const head = text.slice(0, room - tail).replace(/[\ud800-\udbff]$/, '');
+  return `${head}${mark}${text.slice(text.length - tail).replace(/^[\udc00-\udfff]/, '')}`;
 }
 
 /** Valid text for people: lone surrogates and control characters (but tab and line break) become U+FFFD. */
@@ -141,6 +132,63 @@ export function cleanText(text: string): string {
 }
 
 const LANGUAGE = 'en-US';
+const NAME_CHARACTERS = 256;
+const TIME_CHARACTERS = 64;
+const LEAST_MESSAGE_CHARACTERS = 512;
+const MOST_SUBSTATUSES = 256;
+
+function formatBounded(
+  status: Status,
+  operation: string,
+  time: string,
+  items: readonly Substatus[],
+  limit: number,
+): string {
+  const body = {
+    name: operation,
+    operation,
+    configurationAppliedTime: time,
+    status: statusValue(status.status),
+    code: integer(status.code),
+    formattedMessage: { lang: LANGUAGE, message: boundText(status.message, limit) },
+    substatus: items.map((item) => ({
+      name: boundText(item.name, NAME_CHARACTERS),
+      status: statusValue(item.status),
+      code: integer(item.code),
+      formattedMessage: { lang: LANGUAGE, message: boundText(item.message, limit) },
+    })),
+  };
+  return `${JSON.stringify([{ version: 1.0, timestampUTC: time, status: body }], null, 2)}\n`;
+}
+
+/** The first `count`, and the error's code even when it stands further back. */
+function keptSubstatuses(all: readonly Substatus[], count: number): readonly Substatus[] {
+  const kept = all.slice(0, count);
+  const clarification = all.find((item) => item.name === ERROR_CLARIFICATION);
+  return clarification === undefined || kept.includes(clarification) ? kept : [...kept, clarification];
+}
+
+/** The most that each text may have, so that all together have no more than `total`: short ones leave room to long ones. */
+function fairShare(lengths: readonly number[], total: number): number {
+  let rest = total;
+  const ascending = [...lengths].sort((a, b) => a - b);
+  for (const [index, length] of ascending.entries()) {
+    const share = Math.floor(rest / (ascending.length - index));
+    if (length > share) return share;
+    rest -= length;
+  }
+  return ascending.at(-1) ?? 0;
+}
+
+/** Cuts before it cleans, so that the work does not grow with the text. What is no text becomes empty. */
+function boundText(text: string, characters: number): string {
+  return typeof text === 'string' ? cleanText(cutText(text, characters)) : '';
+}
+
+/** An unknown value is an error to the agent; in a substatus it would cost the whole status. */
+function statusValue(value: StatusValue): StatusValue {
+  return STATUS_VALUES.includes(value) ? value : 'error';
+}
 
 function parseSubstatus(at: Located): Substatus {
   return {
@@ -152,7 +200,12 @@ function parseSubstatus(at: Located): Substatus {
 }
 
 function decodeMessage(at: Located): string {
-  return isAbsent(at) ? '' : decodeString(member(at, 'message'));
+  if (isAbsent(at)) return '';
+  const message = member(at, 'message');
+  for (const part of [member(at, 'lang'), message]) {
+    if (part.value === undefined) throw new ContractError(part.file, part.path, 'is missing');
+  }
+  return optional(message, decodeString, '');
 }
 
 function decodeStatusValue(at: Located): StatusValue {
