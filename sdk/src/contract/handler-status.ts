@@ -17,8 +17,8 @@ import {
 import { formatPythonJson } from './python-values.ts';
 
 /** The values that the agent writes; a heartbeat can put any other text in their place in the report. */
-export const HANDLER_STATUS_VALUES = ['Ready', 'NotReady'] as const;
-export type HandlerStatusValue = (typeof HANDLER_STATUS_VALUES)[number];
+export const HANDLER_READY = 'Ready';
+export const HANDLER_NOT_READY = 'NotReady';
 
 /** Messages of a handler for which all went well; the code beside them is 0. */
 export const HANDLER_MESSAGES = {
@@ -29,13 +29,14 @@ export const HANDLER_MESSAGES = {
 
 export interface HandlerStatus {
   /** `Publisher.Type`. */
-  readonly name: string;
+  readonly handlerName: string;
   readonly version: string;
   readonly status: string;
   readonly code: number;
   /** `null` when a heartbeat cleared it. */
   readonly message: string | null;
-  readonly supportsMultiConfig: boolean;
+  /** True for a handler with several configurations; false when it is left out. */
+  readonly supportsMultiConfig?: boolean;
 }
 
 /** Reads the file. Throws `ContractError`. Members that are missing get the agent's own defaults. */
@@ -43,7 +44,7 @@ export function parseHandlerStatus(text: string, file: string): HandlerStatus {
   const root = parseJson(text, file);
   const at = (key: string): Located => member(root, key);
   return {
-    name: decodeText(at('name')),
+    handlerName: decodeText(at('name')),
     version: decodeText(at('version')),
     status: decodeString(at('status')),
     code: optional(at('code'), decodeNumber, 0),
@@ -55,12 +56,12 @@ export function parseHandlerStatus(text: string, file: string): HandlerStatus {
 /** The agent's text, one line. `extension_status` belongs to the report and is always null here. */
 export function formatHandlerStatus(status: HandlerStatus): string {
   return formatPythonJson({
-    name: status.name,
+    name: status.handlerName,
     version: status.version,
     status: status.status,
     code: status.code,
     message: status.message,
-    supports_multi_config: status.supportsMultiConfig,
+    supports_multi_config: status.supportsMultiConfig ?? false,
     extension_status: null,
   });
 }
