@@ -13,10 +13,13 @@ export type { StatusValue, Substatus } from './contract/status.ts';
 export type { HandlerErrorOptions } from './errors.ts';
 export { ERROR_TABLE, HandlerError, isSystemError, toHandlerError } from './errors.ts';
 export type { ExecOptions, ExecResult } from './exec.ts';
-export type { ExtensionDescription } from './extension-description.ts';
+export type { Architecture, ExtensionDescription, Runtime } from './extension-description.ts';
 export {
   ARCHITECTURES,
+  ENABLE_KEYS,
   EXTENSION_FILE,
+  EXTENSION_KEYS,
+  MANIFEST_KEYS,
   parseExtensionDescription,
 } from './extension-description.ts';
 export type {

@@ -1,0 +1,93 @@
+/** `handlerkit pack [folder]`: makes the zip that the agent installs. */
+import { relative } from 'node:path';
+import { ARCHITECTURES, type Architecture } from '@handlerkit/sdk';
+import type { Argv } from 'yargs';
+import type { PackDeps, PackResult } from '../pack/pack.ts';
+
+export const command = 'pack [folder]';
+export const describe = 'Make one self-contained zip of an extension';
+
+export interface PackArguments {
+  readonly folder: string;
+  readonly out: string | undefined;
+  readonly architectures: readonly Architecture[] | undefined;
+  readonly packageVersion: string | undefined;
+  readonly list: boolean;
+}
+
+/** What the command needs of the terminal. */
+export interface PackUi {
+  progress(text: string): void;
+  warning(text: string): void;
+  result(text: string): void;
+  json(value: unknown): void;
+}
+
+/** Declares the command's arguments. `--json`, `--quiet` and `--verbose` are the whole tool's. */
+export function builder(yargs: Argv) {
+  return yargs
+    .positional('folder', { type: 'string', default: '.', describe: 'Folder with extension.json' })
+    .option('out', {
+      type: 'string',
+      describe: 'Path of the zip (default: dist/<name>-<version>.zip in the folder)',
+    })
+    .option('architectures', {
+      type: 'array',
+      string: true,
+      choices: ARCHITECTURES,
+      coerce: (words: readonly string[]) => words.flatMap((word) => word.split(',')),
+      describe: 'Architectures to pack (default: those of extension.json)',
+    })
+    .option('package-version', {
+      type: 'string',
+      describe: 'Version of the package, in place of extension.json',
+    })
+    .option('list', {
+      type: 'boolean',
+      default: false,
+      describe: 'List the files of the package with their sizes',
+    })
+    .example('$0 pack', 'Pack the extension in this folder')
+    .example('$0 pack . --architectures x64 --list', 'Pack for one architecture and list what is in it');
+}
+
+/** Runs the command. The packer is loaded here, so that the other commands start without it. */
+export async function packCommand(
+  options: PackArguments,
+  ui: PackUi,
+  deps: Omit<PackDeps, 'progress'>,
+): Promise<void> {
+  const { packProject } = await import('../pack/pack.ts');
+  const result = await packProject(
+    {
+      folder: options.folder,
+      out: options.out,
+      architectures: options.architectures,
+      version: options.packageVersion,
+    },
+    { ...deps, progress: (text) => ui.progress(text) },
+  );
+  for (const warning of result.warnings) ui.warning(warning);
+  ui.json(result);
+  ui.result(formatResult(result, options.list));
+}
+
+/** `Contoso.Greeter 1.0.0`, the zip's path, size and SHA-256, and with `list` a line for each file. */
+export function formatResult(result: PackResult, list: boolean): string {
+  const lines = [
+    `${result.handlerName} ${result.version}`,
+    `${relative('.', result.file) || result.file}  ${formatSize(result.sizeBytes)}`,
+    `sha256 ${result.sha256}`,
+  ];
+  if (!list) return lines.join('\n');
+  const width = Math.max(...result.entries.map((entry) => formatSize(entry.sizeBytes).length));
+  return [
+    ...lines,
+    ...result.entries.map((entry) => `  ${formatSize(entry.sizeBytes).padStart(width)}  ${entry.name}`),
+  ].join('\n');
+}
+
+function formatSize(bytes: number): string {
+  if (bytes < 1000) return `${bytes} B`;
+  return bytes < 1_000_000 ? `${(bytes / 1000).toFixed(1)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
+}

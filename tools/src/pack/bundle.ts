@@ -1,0 +1,119 @@
+/**
+ * Compiles an extension's program to one executable with bytecode: with the bun of this machine, for any architecture.
+ * The output depends on the sources and the pinned runtime alone, not on the folder, user, time zone or umask; and the
+ * program does not read `.env`, `bunfig.toml`, `tsconfig.json` or `package.json` from where it is started.
+ */
+import { createReadStream } from 'node:fs';
+import { mkdir, readFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import type { Architecture } from '@handlerkit/sdk';
+import { ToolError } from '../errors.ts';
+import { runChild } from './child-program.ts';
+
+export interface BundleOptions {
+  /** The entry module, absolute. */
+  readonly entry: string;
+  readonly architecture: Architecture;
+  /** The bun that compiles: of this machine's architecture. */
+  readonly bun: string;
+  /** The bun that goes into the executable: of the wanted architecture. */
+  readonly runtime: string;
+  /** An empty folder for the output and for bun's temporary files. */
+  readonly workFolder: string;
+}
+
+export interface Bundle {
+  readonly executable: string;
+  /** Absolute paths of the source files that went in, sorted. */
+  readonly inputs: readonly string[];
+  /** True when a path of this machine is written into the program: then another folder gives other bytes. */
+  readonly holdsBuildPath: boolean;
+}
+
+/** Compiles. Throws {@link ToolError} `BUNDLE_FAILED` with bun's own words. */
+export async function compileBundle(
+  options: BundleOptions,
+  deps: {
+    readonly env: Readonly<Record<string, string | undefined>>;
+    readonly signal?: AbortSignal | undefined;
+  },
+): Promise<Bundle> {
+  const { workFolder } = options;
+  const home = join(workFolder, 'home');
+  await mkdir(home, { recursive: true });
+  // The program knows itself by the name of this file, so the name is the same for each architecture and folder.
+  const executable = join(workFolder, 'handler');
+  const metafile = join(workFolder, 'meta.json');
+  await runChild(
+    [
+      options.bun,
+      'build',
+      options.entry,
+      '--compile',
+      '--bytecode',
+      '--minify',
+      `--target=${TARGETS[options.architecture]}`,
+      `--compile-executable-path=${options.runtime}`,
+      '--no-compile-autoload-dotenv',
+      '--no-compile-autoload-bunfig',
+      '--no-compile-autoload-tsconfig',
+      '--no-compile-autoload-package-json',
+      '--env=disable',
+      '--conditions=@handlerkit/source',
+      `--metafile=${metafile}`,
+      `--outfile=${executable}`,
+    ],
+    {
+      cwd: workFolder,
+      // A home of its own: no bunfig of the user, and none of bun's variables.
+      env: { PATH: deps.env.PATH, HOME: home, TMPDIR: workFolder, NO_COLOR: '1', LC_ALL: 'C' },
+      timeoutMs: 3 * 60 * 1000,
+      errorCode: 'BUNDLE_FAILED',
+      purpose: `Compiling ${options.entry} for ${options.architecture}`,
+      hint: 'Correct the error that bun names. With bytecode, no module may use "await" at its top level.',
+      signal: deps.signal,
+    },
+  );
+  const inputs = await readInputs(metafile, workFolder);
+  return { executable, inputs, holdsBuildPath: await holdsPath(executable, commonFolder(inputs)) };
+}
+
+const TARGETS: Readonly<Record<Architecture, string>> = {
+  x64: 'bun-linux-x64-baseline',
+  arm64: 'bun-linux-arm64',
+};
+
+async function readInputs(metafile: string, base: string): Promise<readonly string[]> {
+  const meta: unknown = JSON.parse(await readFile(metafile, 'utf8'));
+  if (typeof meta !== 'object' || meta === null || !('inputs' in meta)) throw unreadable();
+  const { inputs } = meta;
+  if (typeof inputs !== 'object' || inputs === null) throw unreadable();
+  return Object.keys(inputs)
+    .map((path) => resolve(base, path))
+    .sort();
+}
+
+function unreadable(): ToolError {
+  return new ToolError('BUNDLE_FAILED', 'bun gave no list of the files that it compiled.');
+}
+
+/** The deepest folder that holds all of the files; undefined when that is the root. */
+function commonFolder(files: readonly string[]): string | undefined {
+  let common = dirname(files[0] ?? '/');
+  for (const file of files) {
+    while (common !== '/' && !file.startsWith(`${common}/`)) common = dirname(common);
+  }
+  return common === '/' ? undefined : common;
+}
+
+async function holdsPath(file: string, folder: string | undefined): Promise<boolean> {
+  if (folder === undefined) return false;
+  const wanted = Buffer.from(`${folder}/`);
+  let rest = Buffer.alloc(0);
+  for await (const chunk of createReadStream(file, { highWaterMark: 4 * 1024 * 1024 })) {
+    const window = Buffer.concat([rest, Buffer.isBuffer(chunk) ? chunk : Buffer.from(String(chunk))]);
+    if (window.includes(wanted)) return true;
+    rest = window.subarray(-wanted.length);
+  }
+  return false;
+}

@@ -1,0 +1,306 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  readFileSync,
+  realpathSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { formatStatus, formatStatusFile, parseStatus } from '@handlerkit/sdk/contract';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { formatLauncher, LAUNCHER_FILE, programFile } from './launcher.ts';
+import { hostArchitecture } from './runtime.ts';
+
+const works = (...argv: string[]): boolean => spawnSync(argv[0] ?? '', argv.slice(1)).status === 0;
+const shells = [['dash'], ['bash', '--posix'], ['bash'], ['busybox', 'sh']].filter((shell) =>
+  works(...shell, '-c', 'true'),
+);
+/** A mount namespace of our own, as root or as an ordinary user. */
+const namespace = [
+  ['unshare', '--mount'],
+  ['unshare', '--map-root-user', '--mount'],
+].find((argv) => works(...argv, 'true'));
+const architecture = hostArchitecture();
+
+let parent: string;
+let base: string;
+
+/** The "program" is a copy of dash: `program enable` runs the script `enable` in the current folder. */
+async function install(detached: boolean, edit = (launcher: string): string => launcher): Promise<void> {
+  const launcher = formatLauncher({
+    handlerName: 'Contoso.Greeter',
+    version: '1.0.0',
+    architectures: ['x64', 'arm64'],
+    detached,
+  });
+  writeFileSync(join(base, LAUNCHER_FILE), edit(launcher), { mode: 0o755 });
+  copyFileSync(realpathSync('/bin/dash'), join(base, programFile(architecture)));
+  chmodSync(join(base, programFile(architecture)), 0o755);
+}
+
+function fakeProgram(name: string, script: string): void {
+  writeFileSync(join(parent, 'fakes', name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+}
+
+function start(shell: readonly string[], args: readonly string[], env: Record<string, string> = {}) {
+  const [program = '', ...rest] = shell;
+  return spawnSync(program, [...rest, join(base, LAUNCHER_FILE), ...args], {
+    cwd: base,
+    encoding: 'utf8',
+    env: { PATH: `${join(parent, 'fakes')}:${process.env.PATH}`, ...env },
+  });
+}
+
+const statusPath = (sequence: number, name?: string): string =>
+  join(base, 'status', formatStatusFile(sequence, name));
+const readStatus = (sequence: number, name?: string) => {
+  const file = statusPath(sequence, name);
+  return parseStatus(readFileSync(file, 'utf8'), file);
+};
+
+async function awaitFile(file: string): Promise<string> {
+  for (let tries = 0; tries < 500; tries++) {
+    if (existsSync(file)) return readFile(file, 'utf8');
+    await delay(10);
+  }
+  throw new Error(`${file} did not appear`);
+}
+
+beforeEach(async () => {
+  parent = await mkdtemp(join(tmpdir(), 'launcher-'));
+  base = join(parent, 'with space');
+  await mkdir(join(base, 'bin'), { recursive: true });
+  await mkdir(join(base, 'status'));
+  await mkdir(join(base, 'config'));
+  await mkdir(join(parent, 'fakes'));
+});
+afterEach(async () => rm(parent, { recursive: true, force: true }));
+
+it('is clean for shellcheck', async (context) => {
+  if (!works('shellcheck', '--version')) context.skip('shellcheck is not installed');
+  for (const detached of [false, true]) {
+    await install(detached);
+    execFileSync('shellcheck', [join(base, LAUNCHER_FILE)], { encoding: 'utf8' });
+  }
+});
+
+describe.each(shells.map((shell) => ({ shell, title: shell.join(' ') })))('in $title', ({ shell }) => {
+  it('becomes the program for this machine and passes arguments, output and exit code on', async () => {
+    await install(false);
+    writeFileSync(join(base, 'install'), 'echo "$# $1"; echo trouble >&2; exit 7');
+    const result = start(shell, ['install', 'a b']);
+    expect([result.status, result.stdout, result.stderr]).toEqual([7, '1 a b\n', 'trouble\n']);
+    expect(await readdir(join(base, 'status'))).toEqual([]);
+  });
+
+  it('says 51 with an error status on a machine that the package has no program for', async () => {
+    await install(false);
+    fakeProgram('uname', 'echo riscv64');
+    const result = start(shell, ['enable'], { ConfigSequenceNumber: '7' });
+    expect(result.status).toBe(51);
+    expect(result.stderr).toBe(
+      'Contoso.Greeter 1.0.0: this machine is riscv64; the package has programs for x64 and arm64 only\n',
+    );
+    expect(readStatus(7)).toMatchObject({
+      operation: 'Enable',
+      status: 'error',
+      code: 51,
+      message: 'Enable failed: this machine is riscv64; the package has programs for x64 and arm64 only',
+    });
+    expect(Math.abs(Date.parse(readStatus(7).time) - Date.now())).toBeLessThan(60_000);
+    expect((await stat(statusPath(7))).mode & 0o777).toBe(0o600);
+    expect(await readdir(join(base, 'status'))).toEqual(['7.status']);
+  });
+
+  it('writes no status for other operations than enable', async () => {
+    await install(false);
+    fakeProgram('uname', 'echo riscv64');
+    expect(start(shell, ['disable'], { ConfigSequenceNumber: '7' }).status).toBe(51);
+    expect(await readdir(join(base, 'status'))).toEqual([]);
+  });
+
+  it.each<[string, boolean]>([
+    ['success', false],
+    ['error', false],
+    ['warning', false],
+    ['transitioning', true],
+  ])('finds a status of %s and replaces it: %s', async (value, replaced) => {
+    await install(false);
+    fakeProgram('uname', 'echo riscv64');
+    const status = value as 'success' | 'error' | 'warning' | 'transitioning';
+    const before = formatStatus({
+      operation: 'Enable',
+      status,
+      code: 0,
+      message: 'said "status": "error" and \\n "status"',
+      substatus: [{ name: 'part', status: 'transitioning', code: 0, message: '' }],
+      time: '2026-01-02T03:04:05Z',
+    });
+    writeFileSync(statusPath(0), before);
+    expect(start(shell, ['enable'], { ConfigSequenceNumber: '0' }).status).toBe(51);
+    expect(readStatus(0).code).toBe(replaced ? 51 : 0);
+  });
+
+  it('takes the newest settings file when the agent gives no number, and the name of the configuration', async () => {
+    await install(false);
+    fakeProgram('uname', 'echo riscv64');
+    for (const [file, time] of [
+      ['2.settings', 500],
+      ['10.settings', 400],
+      ['web.3.settings', 900],
+      ['x.settings', 950],
+    ] as const) {
+      writeFileSync(join(base, 'config', file), '{}');
+      utimesSync(join(base, 'config', file), time, time);
+    }
+    start(shell, ['enable']);
+    start(shell, ['enable'], { ConfigExtensionName: 'web' });
+    expect((await readdir(join(base, 'status'))).sort()).toEqual(['2.status', 'web.3.status']);
+  });
+
+  it('says 51 when the C library is too old for the program', async () => {
+    await install(false);
+    const file = join(base, programFile(architecture));
+    const bytes = readFileSync(file, 'latin1');
+    expect(bytes).toMatch(/GLIBC_2\.\d\d/);
+    writeFileSync(file, bytes.replace(/GLIBC_2\.\d\d/g, 'GLIBC_9.99'), 'latin1');
+    const result = start(shell, ['enable'], { ConfigSequenceNumber: '1' });
+    expect(result.status).toBe(51);
+    expect(result.stderr).toContain('GLIBC_9.99');
+    expect(result.stderr.trim().split('\n')).toHaveLength(1);
+    expect(readStatus(1).message).toContain('glibc) 2.17 or later');
+  });
+
+  it('says 51 where there is no loader of glibc, and where the program is missing', async () => {
+    await install(true, (text) => text.replace(/loader=\S+/g, 'loader=/nonexistent/loader'));
+    expect(start(shell, ['enable'], { ConfigSequenceNumber: '1' }).stderr).toContain(
+      'no /nonexistent/loader',
+    );
+    expect(readStatus(1)).toMatchObject({ status: 'error', code: 51 });
+    await install(true);
+    await rm(join(base, programFile(architecture)));
+    expect(start(shell, ['enable'], { ConfigSequenceNumber: '2' }).status).toBe(51);
+    expect(readStatus(2)).toMatchObject({ status: 'error', code: 51 });
+  });
+
+  it('answers a detached enable with a placeholder and starts the program in its own session', async () => {
+    await install(true);
+    writeFileSync(
+      join(base, 'enable'),
+      'read -r line </proc/$$/stat; set -- "$@" ${line##*)}; echo "$$ $4 $(umask)" >ran.tmp; mv ran.tmp ran',
+    );
+    const result = start(shell, ['enable'], { ConfigSequenceNumber: '4' });
+    expect([result.status, result.stdout, result.stderr]).toEqual([0, '', '']);
+    expect(readStatus(4)).toMatchObject({ status: 'transitioning', code: 0, message: 'Enable in progress' });
+    expect(await readdir(join(base, 'status'))).toEqual(['4.status']);
+    expect((await stat(statusPath(4))).mode & 0o777).toBe(0o600);
+    const [pid, session, mask] = (await awaitFile(join(base, 'ran'))).trim().split(' ');
+    expect(session).toBe(pid);
+    expect(Number.parseInt(mask ?? '', 8)).toBe(process.umask());
+  });
+
+  it('never replaces a status by the placeholder', async () => {
+    await install(true);
+    writeFileSync(join(base, 'enable'), 'echo done >ran');
+    writeFileSync(statusPath(4), 'mine');
+    expect(start(shell, ['enable'], { ConfigSequenceNumber: '4' }).status).toBe(0);
+    await awaitFile(join(base, 'ran'));
+    expect(readFileSync(statusPath(4), 'utf8')).toBe('mine');
+  });
+
+  it('lets the program detach itself where there is no setsid', async () => {
+    await install(true);
+    writeFileSync(join(base, 'enable'), 'echo "$@" >ran');
+    const minimal = join(parent, 'minimal');
+    await mkdir(minimal);
+    for (const name of ['uname', 'date', 'ln', 'rm']) {
+      const real = execFileSync('sh', ['-c', `command -v ${name}`], { encoding: 'utf8' }).trim();
+      writeFileSync(join(minimal, name), `#!/bin/sh\nexec ${real} "$@"\n`, { mode: 0o755 });
+    }
+    const [program = '', ...rest] = shell;
+    const real = execFileSync('sh', ['-c', `command -v ${program}`], { encoding: 'utf8' }).trim();
+    const result = spawnSync(real, [...rest, join(base, LAUNCHER_FILE), 'enable'], {
+      cwd: base,
+      env: { PATH: minimal, ConfigSequenceNumber: '0' },
+      encoding: 'utf8',
+    });
+    // busybox finds its own setsid inside itself; then the program is detached the usual way.
+    expect(result.status).toBe(0);
+    const said = await awaitFile(join(base, 'ran'));
+    expect(said).toBe(program === 'busybox' && said === '\n' ? '\n' : '--detach\n');
+    expect(readStatus(0).status).toBe('transitioning');
+  });
+});
+
+describe.runIf(namespace !== undefined)('in a mount namespace of its own', () => {
+  const inside = (script: string, env: Record<string, string>) => {
+    const [program = '', ...rest] = namespace ?? [];
+    return spawnSync(program, [...rest, 'sh', '-ec', script, 'sh', base], {
+      cwd: base,
+      encoding: 'utf8',
+      env: { PATH: `${join(parent, 'fakes')}:${process.env.PATH}`, ...env },
+    });
+  };
+  const withSystemd =
+    'mount -t tmpfs tmpfs /run; mkdir -p /run/systemd/system; exec sh "$1/bin/handler" enable';
+
+  it('says 51 on a file system that is mounted with noexec', async () => {
+    await install(true);
+    await mkdir(join(base, 'mounted'));
+    const result = inside(
+      'mount -t tmpfs -o noexec tmpfs "$1/mounted"; cp -r "$1/bin" "$1/mounted/"; c=0; sh "$1/mounted/bin/handler" enable || c=$?; cat "$1/mounted/status/3.status"; exit $c',
+      { ConfigSequenceNumber: '3' },
+    );
+    expect(result.status).toBe(51);
+    expect(result.stderr).toContain('noexec');
+    expect(parseStatus(result.stdout, 'status')).toMatchObject({ status: 'error', code: 51 });
+  });
+
+  it('starts the program once, through systemd-run, where systemd is the init', async () => {
+    await install(true);
+    writeFileSync(join(base, 'enable'), 'echo started >>starts; mv starts ran');
+    fakeProgram(
+      'systemd-run',
+      `echo "$@" >"${base}/scope"; while [ "$1" != -- ]; do shift; done; shift; "$@"`,
+    );
+    expect(inside(withSystemd, { ConfigSequenceNumber: '3' }).status).toBe(0);
+    expect(await awaitFile(join(base, 'ran'))).toBe('started\n');
+    expect(readFileSync(join(base, 'scope'), 'utf8')).toMatch(/^--scope --quiet --collect -- /);
+    expect((await readdir(base)).sort()).toEqual(['bin', 'config', 'enable', 'ran', 'scope', 'status']);
+  });
+
+  it('starts the program without a scope when systemd-run fails before it came that far', async () => {
+    await install(true);
+    writeFileSync(join(base, 'enable'), 'echo started >>starts; mv starts ran');
+    fakeProgram('systemd-run', 'echo "Failed to connect to bus" >&2; exit 1');
+    expect(inside(withSystemd, { ConfigSequenceNumber: '3' }).status).toBe(0);
+    expect(await awaitFile(join(base, 'ran'))).toBe('started\n');
+  });
+
+  it('does not start the program again when it failed inside the scope', async () => {
+    await install(true);
+    writeFileSync(join(base, 'enable'), 'echo started >>starts; exit 1');
+    fakeProgram(
+      'systemd-run',
+      `while [ "$1" != -- ]; do shift; done; shift; "$@"; echo "$?" >"${base}/ended.tmp"; mv "${base}/ended.tmp" "${base}/ended"; exit 1`,
+    );
+    fakeProgram('rm', `/bin/rm "$@"; code=$?; [ "$1" = -f ] || echo "$code" >>"${base}/claims"; exit $code`);
+    expect(inside(withSystemd, { ConfigSequenceNumber: '3' }).status).toBe(0);
+    expect(await awaitFile(join(base, 'ended'))).toBe('1\n');
+    for (
+      let tries = 0;
+      readFileSync(join(base, 'claims'), 'utf8').split('\n').length < 3 && tries < 500;
+      tries++
+    ) {
+      await delay(10);
+    }
+    expect(readFileSync(join(base, 'claims'), 'utf8')).toBe('0\n1\n');
+    expect(readFileSync(join(base, 'starts'), 'utf8')).toBe('started\n');
+  });
+});

@@ -1,0 +1,163 @@
+/**
+ * `handlerkit pack`: from a project to the zip that the agent installs. The recipe: read the project, fetch the
+ * runtimes, compile the program for each architecture, generate the manifests and the launcher, write the zip.
+ */
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import type { Architecture, ExtensionDescription } from '@handlerkit/sdk';
+import {
+  formatHandlerManifest,
+  formatHandlerName,
+  HANDLER_MANIFEST_FILE,
+  PUBLISHER_MANIFEST_FILE,
+} from '@handlerkit/sdk/contract';
+import { ToolError } from '../errors.ts';
+import { type Project, readProject } from '../project.ts';
+import { type Bundle, compileBundle } from './bundle.ts';
+import { createDeflate } from './deflate.ts';
+import { formatLauncher, LAUNCHER_FILE, programFile } from './launcher.ts';
+import { findPackages, formatLicenses } from './licenses.ts';
+import { formatPublisherManifest } from './manifest-xml.ts';
+import { BUN_RUNTIMES, checkRuntime, fetchRuntime, hostArchitecture } from './runtime.ts';
+import { writeZip, type ZipEntry } from './zip.ts';
+
+export interface PackOptions {
+  /** The extension's folder. */
+  readonly folder: string;
+  /** Path of the zip; default `<folder>/dist/<Publisher>.<Type>-<version>.zip`. */
+  readonly out?: string | undefined;
+  /** Default: those of `extension.json`. */
+  readonly architectures?: readonly Architecture[] | undefined;
+  /** In place of the version in `extension.json`. */
+  readonly version?: string | undefined;
+}
+
+export interface PackDeps {
+  readonly progress: (text: string) => void;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface PackResult {
+  /** Absolute path of the zip. */
+  readonly file: string;
+  readonly sizeBytes: number;
+  readonly sha256: string;
+  readonly handlerName: string;
+  readonly version: string;
+  readonly entries: readonly { readonly name: string; readonly sizeBytes: number }[];
+  /** What the author should look at; the package is good all the same. */
+  readonly warnings: readonly string[];
+}
+
+/** Packs. Throws {@link ToolError} or `ContractError`; then there is no new zip, and no temporary file either. */
+export async function packProject(options: PackOptions, deps: PackDeps): Promise<PackResult> {
+  const project = await readProject(options.folder, { version: options.version });
+  const { description } = project;
+  checkRuntime(description.runtime);
+  refuseSecondManifest(project);
+  const handlerName = formatHandlerName(description.publisher, description.type);
+  const { version } = description;
+  const file = resolve(options.out ?? join(project.folder, 'dist', `${handlerName}-${version}.zip`));
+  const architectures = [...new Set(options.architectures ?? description.architectures)].sort().reverse();
+  await mkdir(dirname(file), { recursive: true });
+  const work = await mkdtemp(join(dirname(file), '.work-'));
+  try {
+    const runtimeDeps = { ...deps, folder: project.folder };
+    const bun = await fetchRuntime(BUN_RUNTIMES[hostArchitecture()], runtimeDeps);
+    const bundles = new Map<Architecture, Bundle>();
+    for (const architecture of architectures) {
+      const runtime = await fetchRuntime(BUN_RUNTIMES[architecture], runtimeDeps);
+      deps.progress(`Compiling ${description.entry} for ${architecture}`);
+      const workFolder = await mkdtemp(join(work, `${architecture}-`));
+      const bundle = { entry: project.entry, architecture, bun, runtime, workFolder };
+      bundles.set(architecture, await compileBundle(bundle, deps));
+    }
+    deps.progress(`Writing ${basename(file)}`);
+    const entries = await collectEntries(project, architectures, bundles);
+    const written = await writeZip(entries, file, { deflate: createDeflate(bun, deps) });
+    return {
+      file,
+      sizeBytes: written.sizeBytes,
+      sha256: written.sha256,
+      handlerName,
+      version,
+      entries: written.entries.map(({ name, sizeBytes }) => ({ name, sizeBytes })),
+      warnings: [...bundles.values()].some((bundle) => bundle.holdsBuildPath) ? [BUILD_PATH_WARNING] : [],
+    };
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+const BUILD_PATH_WARNING =
+  'The program holds the path of this folder (a module uses import.meta.url, __dirname or __filename): on the VM that path does not exist, and another folder gives another package.';
+
+/** The agent takes the first manifest that it finds anywhere in the package. Source: agent-contract 1.3. */
+function refuseSecondManifest(project: Project): void {
+  const second = project.files.find(
+    ({ name }) => basename(name).toLowerCase() === HANDLER_MANIFEST_FILE.toLowerCase(),
+  );
+  if (second === undefined) return;
+  throw new ToolError('PACKAGE_NAME_REFUSED', `"files" names ${second.name}, but the package has its own.`, {
+    file: second.path,
+    hint: `Take it out of "files": the agent would take the wrong ${HANDLER_MANIFEST_FILE}.`,
+  });
+}
+
+async function collectEntries(
+  project: Project,
+  architectures: readonly Architecture[],
+  bundles: ReadonlyMap<Architecture, Bundle>,
+): Promise<readonly ZipEntry[]> {
+  const { description } = project;
+  const inputs = [...bundles.values()].flatMap((bundle) => bundle.inputs);
+  const packages = await findPackages([...new Set(inputs)], project.folder);
+  const launcher = formatLauncher({
+    handlerName: formatHandlerName(description.publisher, description.type),
+    version: description.version,
+    architectures,
+    detached: description.enable.detached,
+  });
+  const text = (name: string, content: string, mode: 0o644 | 0o755 = 0o644): ZipEntry => ({
+    name,
+    mode,
+    content: { text: content },
+  });
+  return [
+    text(HANDLER_MANIFEST_FILE, formatManifest(description)),
+    text(PUBLISHER_MANIFEST_FILE, formatPublisherManifest(description)),
+    text('LICENSES.txt', formatLicenses(packages)),
+    text(LAUNCHER_FILE, launcher, 0o755),
+    ...[...bundles].map(
+      ([architecture, { executable }]): ZipEntry => ({
+        name: programFile(architecture),
+        mode: 0o755,
+        content: { file: executable },
+      }),
+    ),
+    ...project.files.map(
+      ({ name, path, executable }): ZipEntry => ({
+        name,
+        mode: executable ? 0o755 : 0o644,
+        content: { file: path },
+      }),
+    ),
+  ];
+}
+
+function formatManifest({ publisher, type, version, manifest }: ExtensionDescription): string {
+  return formatHandlerManifest({
+    ...manifest,
+    name: formatHandlerName(publisher, type),
+    version,
+    commands: {
+      install: `${LAUNCHER_FILE} install`,
+      enable: `${LAUNCHER_FILE} enable`,
+      disable: `${LAUNCHER_FILE} disable`,
+      update: `${LAUNCHER_FILE} update`,
+      uninstall: `${LAUNCHER_FILE} uninstall`,
+    },
+    rebootAfterInstall: false,
+  });
+}

@@ -1,0 +1,187 @@
+/**
+ * The runtimes that go into a package: fetched with npm (so `.npmrc`, proxy and authentication are npm's own), checked
+ * against the hashes that are pinned here, and kept in the user's cache folder, from where they are used offline.
+ */
+import { createHash, type Hash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { chmod, lstat, mkdir, mkdtemp, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import type { Architecture, Runtime } from '@handlerkit/sdk';
+import { extract } from 'tar';
+import { ToolError } from '../errors.ts';
+import { runChild } from './child-program.ts';
+
+/** One executable in one package of the npm registry, down to its bytes. */
+export interface PinnedRuntime {
+  readonly packageName: string;
+  readonly version: string;
+  /** Of the whole tarball, in npm's form: `sha512-<base64>`. */
+  readonly integrity: string;
+  /** Path of the executable in the tarball. */
+  readonly member: string;
+  /** Of the executable, lower-case hex. */
+  readonly sha256: string;
+}
+
+export interface RuntimeDeps {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Folder in which npm runs: its `.npmrc` counts. */
+  readonly folder: string;
+  readonly progress: (text: string) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export const BUN_VERSION = '1.4.5';
+
+/**
+ * Bun per architecture. The x64 package of this version is the same program as `@oven/bun-linux-x64`: it runs on
+ * CPUs without AVX2 and uses AVX2 where there is one.
+ */
+export const BUN_RUNTIMES: Readonly<Record<Architecture, PinnedRuntime>> = {
+  x64: {
+    packageName: '@oven/bun-linux-x64-baseline',
+    version: BUN_VERSION,
+    integrity:
+      'sha512-s8yMwYcFnnrA178gji0gZbkE2WVDej/Ti1x770oPfihxyRxSMNhGhiAQNXV53aDeraZxksdvKV/RAdQBCd0qPA==',
+    member: 'package/bin/bun',
+    sha256: 'f05d28a3862f4b84395c7fa32480b835dd47482e80b7e7a49a115227f0c06083',
+  },
+  arm64: {
+    packageName: '@oven/bun-linux-aarch64',
+    version: BUN_VERSION,
+    integrity:
+      'sha512-4BXmsSKnjOrlGWqZV4x/oWa7AVoR+B6lCXddMzOAXBIm3t50eslg9wb66gmtW1AamEQ1l1CDvmmruysEhqOWMg==',
+    member: 'package/bin/bun',
+    sha256: '04778f1f42399a69d086853e9c7af4acf574b2f21a43d0dc673853d8b84a2923',
+  },
+};
+
+/** Throws {@link ToolError} `RUNTIME_UNSUPPORTED` for a runtime that this release cannot pack. */
+export function checkRuntime(runtime: Runtime): void {
+  if (runtime === 'bun') return;
+  throw new ToolError('RUNTIME_UNSUPPORTED', `The runtime "${runtime}" cannot be packed by this release.`, {
+    hint: 'Write "runtime": "bun" in extension.json, or leave the line out.',
+  });
+}
+
+/** The architecture of this machine. Throws {@link ToolError} where there is no runtime to build with. */
+export function hostArchitecture(): Architecture {
+  if (process.platform === 'linux' && (process.arch === 'x64' || process.arch === 'arm64'))
+    return process.arch;
+  throw new ToolError(
+    'RUNTIME_UNSUPPORTED',
+    `Packing runs on Linux on x64 or arm64; this machine is ${process.platform} on ${process.arch}.`,
+    { hint: 'Pack in a Linux container or virtual machine.' },
+  );
+}
+
+/**
+ * Gives the path of the runtime's executable in the cache folder, fetching it first when it is not there or damaged.
+ * Several processes may do this at once. Throws {@link ToolError} `RUNTIME_DOWNLOAD_FAILED` or `RUNTIME_CORRUPT`,
+ * and then leaves nothing behind.
+ */
+export async function fetchRuntime(pinned: PinnedRuntime, deps: RuntimeDeps): Promise<string> {
+  const cache = join(cacheFolder(deps.env), 'handlerkit', 'runtimes');
+  const name = pinned.packageName.replace(/^@/, '').replaceAll('/', '-');
+  const target = join(cache, `${name}-${pinned.version}-${pinned.sha256.slice(0, 16)}`);
+  if ((await digestOf(target, createHash('sha256')))?.toString('hex') === pinned.sha256) return target;
+  const label = `${pinned.packageName}@${pinned.version}`;
+  deps.progress(`Fetching ${label}`);
+  await mkdir(cache, { recursive: true });
+  await removeAbandoned(cache);
+  const work = await mkdtemp(join(cache, TEMPORARY_PREFIX));
+  try {
+    const tarball = await download(label, work, deps);
+    await checkTarball(tarball, pinned, label);
+    const executable = await unpack(tarball, pinned, work, label);
+    await rename(executable, target);
+    return target;
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+const TEMPORARY_PREFIX = '.download-';
+const ABANDONED_AFTER_MS = 24 * 60 * 60 * 1000;
+const DOWNLOAD_TIMEOUT_MS = 15 * 60 * 1000;
+
+/** XDG base directory specification 0.8: a relative path in the variable is to be ignored. */
+function cacheFolder(env: RuntimeDeps['env']): string {
+  const { XDG_CACHE_HOME: configured, HOME: home } = env;
+  if (configured?.startsWith('/') === true) return configured;
+  return join(home === undefined || home === '' ? homedir() : home, '.cache');
+}
+
+async function download(label: string, work: string, deps: RuntimeDeps): Promise<string> {
+  const hint =
+    'Check that npm can reach its registry (`npm ping`) and that the registry carries this package; the next try starts afresh.';
+  await runChild(
+    ['npm', 'pack', label, '--json', '--prefer-offline', '--ignore-scripts', '--pack-destination', work],
+    {
+      cwd: deps.folder,
+      env: deps.env,
+      timeoutMs: DOWNLOAD_TIMEOUT_MS,
+      errorCode: 'RUNTIME_DOWNLOAD_FAILED',
+      purpose: `Fetching ${label}`,
+      hint,
+      signal: deps.signal,
+    },
+  );
+  const tarball = (await readdir(work)).find((file) => file.endsWith('.tgz'));
+  if (tarball === undefined) {
+    throw new ToolError('RUNTIME_DOWNLOAD_FAILED', `Fetching ${label}: npm gave no tarball.`, { hint });
+  }
+  return join(work, tarball);
+}
+
+async function checkTarball(tarball: string, pinned: PinnedRuntime, label: string): Promise<void> {
+  const digest = await digestOf(tarball, createHash('sha512'));
+  if (`sha512-${digest?.toString('base64')}` !== pinned.integrity) throw corrupt(label, 'the tarball');
+}
+
+async function unpack(tarball: string, pinned: PinnedRuntime, work: string, label: string): Promise<string> {
+  await extract({ file: tarball, cwd: work, filter: (path) => path === pinned.member, strict: true });
+  const executable = join(work, pinned.member);
+  if ((await digestOf(executable, createHash('sha256')))?.toString('hex') !== pinned.sha256) {
+    throw corrupt(label, `${pinned.member} in the tarball`);
+  }
+  await chmod(executable, 0o755);
+  const handle = await open(executable, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  return executable;
+}
+
+function corrupt(label: string, what: string): ToolError {
+  return new ToolError(
+    'RUNTIME_CORRUPT',
+    `${label}: ${what} is not the one that this release was built for.`,
+    {
+      hint: 'Nothing was kept. Try again with `npm cache verify`; if it stays so, the registry serves a changed package.',
+    },
+  );
+}
+
+/** The digest of a regular file, `undefined` when there is none. */
+async function digestOf(file: string, hash: Hash): Promise<Buffer | undefined> {
+  const stats = await lstat(file).catch(() => undefined);
+  if (stats?.isFile() !== true) return undefined;
+  for await (const chunk of createReadStream(file, { highWaterMark: 1024 * 1024 })) hash.update(chunk);
+  return hash.digest();
+}
+
+/** A process that was killed could not clean up; a day later nobody is downloading there any more. */
+async function removeAbandoned(cache: string): Promise<void> {
+  for (const name of await readdir(cache)) {
+    if (!name.startsWith(TEMPORARY_PREFIX)) continue;
+    const path = join(cache, name);
+    const stats = await stat(path).catch(() => undefined);
+    if (stats !== undefined && Date.now() - stats.mtimeMs > ABANDONED_AFTER_MS) {
+      await rm(path, { recursive: true, force: true });
+    }
+  }
+}
