@@ -308,6 +308,22 @@ describe('overlay only', () => {
     expect(JSON.parse(result ?? '')).toMatchObject({ exitCode: 4 });
   });
 
+  test(`keeps changes to other disks and to mounted files in the VM as well${because}`, async () => {
+    for (const folder of ['disk', 'a,b']) mkdirSync(join(base, folder));
+    for (const file of ['source', 'file']) writeFileSync(join(base, file), 'real\n');
+    const mounts = 'mount -t tmpfs none disk && mount -t tmpfs none a,b && mount --bind source file';
+    const line = `cd ${base}; echo new >disk/x; echo new >file; cat disk/x file; (echo new >a,b/x) 2>/dev/null`;
+    // In a mount namespace of its own, so that nothing is mounted on this machine.
+    const script = `cd "$0" && ${mounts} && "$@" >reports; ls disk a,b; cat file`;
+    const command = useMachineCommand([join(base, 'vm'), 'overlay', line]);
+    const args = ['--mount', '--propagation', 'private', '/bin/sh', '-c', script, base, ...command];
+    const { stdout } = spawnSync('unshare', args, { encoding: 'utf8' });
+    expect(readFileSync(join(base, 'vm/output'), 'utf8')).toBe('new\nnew\n');
+    expect(stdout).toBe('a,b:\n\ndisk:\nreal\n');
+    const [about] = readFileSync(join(base, 'reports'), 'utf8').split('\n');
+    expect(JSON.parse(about ?? '').limits).toContain(`Read-only in the VM: ${base}/a,b.`);
+  });
+
   test(`has a loopback of its own without the machine's network${because}`, async () => {
     const machine = await openMachine(
       { stateFolder: join(base, 'vm'), isolation: 'overlay', network: 'none' },

@@ -62,9 +62,7 @@ export function planMounts(mounts: readonly Mount[], except: string, isFile = is
     if (mountPoint === '/' || fileSystem === 'autofs' || isBelow(mountPoint, except)) continue;
     if (OWN_FOLDERS.some((folder) => isBelow(mountPoint, folder)) && !isControlGroup) continue;
     if (isFile(mountPoint)) files.push(mountPoint);
-    // `lowerdir` takes a list, so a name with its separators cannot be one.
-    else if (readOnly || PSEUDO.has(fileSystem) || isControlGroup || /[,:\\]/.test(mountPoint))
-      views.push(mountPoint);
+    else if (readOnly || PSEUDO.has(fileSystem) || isControlGroup) views.push(mountPoint);
     else overlays.push(mountPoint);
   }
   return { overlays, views, files };

@@ -99,9 +99,11 @@ function overlay(mountPoint: string): string {
 }
 
 function overlayOrView(mountPoint: string): string {
-  const view = `${bindReadOnly(mountPoint)} && echo ${quote(READ_ONLY_REPORT + mountPoint)}`;
+  const view = `{ ${bindReadOnly(mountPoint)} && echo ${quote(READ_ONLY_REPORT + mountPoint)}; }`;
+  // `lowerdir` takes a list, so a name with its separators cannot be one.
+  const change = /[,:\\]/.test(mountPoint) ? view : `${overlay(mountPoint)} 2>/dev/null || ${view}`;
   // The handler may have deleted the mount point in the VM.
-  return `[ ! -d ${under(mountPoint)} ] || ${overlay(mountPoint)} 2>/dev/null || { ${view}; } 2>/dev/null || :`;
+  return `if [ -d ${under(mountPoint)} ]; then ${change} || :; fi`;
 }
 
 function bindReadOnly(mountPoint: string): string {
