@@ -2,6 +2,7 @@
  * What the platform wants of a VM: which handlers, in which version and state, with which settings.
  * Source: WALinuxAgent 2.15 `common/protocol/restapi.py` Extension, ExtensionSettings; agent-contract 7.1, 12.3.
  */
+import { NO_SETTINGS_SEQUENCE } from '@handlerkit/sdk/contract';
 
 export interface GoalState {
   /** Tells one goal state from the next in the agent's log, for instance `incarnation_3`. */
@@ -38,7 +39,15 @@ export interface GoalStateSettings {
  * reverse order of their levels, then the enabled ones from level 0 up; stable. Source: RA:dependency_level_sort_key.
  */
 export function orderExtensions(goalState: GoalState): readonly GoalStateExtension[] {
-  const key = (extension: GoalStateExtension): number =>
-    extension.requestedState === 'enabled' ? extension.dependencyLevel : -extension.dependencyLevel - 1;
-  return goalState.extensions.toSorted((a, b) => key(a) - key(b));
+  return goalState.extensions.toSorted((a, b) => orderKey(a) - orderKey(b));
+}
+
+/** An enabled extension's level; below zero for one that is to go. */
+export function orderKey(extension: GoalStateExtension): number {
+  return extension.requestedState === 'enabled' ? extension.dependencyLevel : -extension.dependencyLevel - 1;
+}
+
+/** The number that the agent goes by: the goal state's, or 0 when there are no settings. */
+export function sequenceOf(extension: GoalStateExtension): number {
+  return extension.settings === undefined ? NO_SETTINGS_SEQUENCE : extension.sequence;
 }

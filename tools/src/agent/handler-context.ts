@@ -1,0 +1,37 @@
+/** What the processing of one entry of a goal state carries along. */
+import type { Operation } from '@handlerkit/sdk/contract';
+import type { Machine } from '../vm/machine.ts';
+import type { AgentEvent } from './agent-event.ts';
+import type { HandlerLog } from './agent-log.ts';
+import { openHandlerLog } from './agent-log.ts';
+import type { GoalStateExtension } from './goal-state.ts';
+import type { HandlerInstance } from './handler-instance.ts';
+
+export interface AgentContext {
+  readonly machine: Machine;
+  readonly wireProtocolAddress: string;
+  readonly onEvent: (event: AgentEvent) => void;
+  now(): Date;
+  sleep(ms: number): Promise<void>;
+  /** Time limit of an operation in milliseconds. */
+  operationTimeoutMs(operation: Operation): number;
+  readonly signal: AbortSignal | undefined;
+}
+
+export interface HandlerContext {
+  readonly agent: AgentContext;
+  /** The version whose commands run. */
+  readonly handler: HandlerInstance;
+  /** What the goal state wants; its sequence number goes to old versions too. */
+  readonly extension: GoalStateExtension;
+  readonly log: HandlerLog;
+}
+
+/** The context of another version of a handler, in the same goal state. */
+export async function openHandlerContext(
+  agent: AgentContext,
+  handler: HandlerInstance,
+  extension: GoalStateExtension,
+): Promise<HandlerContext> {
+  return { agent, handler, extension, log: await openHandlerLog(handler, agent) };
+}

@@ -1,0 +1,117 @@
+/**
+ * Runs one command of a handler as the agent does, and makes of its end what the agent makes of it.
+ * Source: WALinuxAgent 2.15 `ga/exthandlers.py` launch_command, `ga/extensionprocessutil.py`; agent-contract 6, 11.
+ * The agent sleeps a second after every command before it looks at the result; that is left out, because nothing that a
+ * handler can notice depends on it.
+ */
+import type { AgentVariablesInput, Operation } from '@handlerkit/sdk/contract';
+import {
+  AGENT_ERROR_CODES,
+  EXIT_CODE_NOT_EXECUTABLE,
+  formatAgentVariables,
+  OPERATION_ERROR_CODES,
+  OPERATION_TITLES,
+} from '@handlerkit/sdk/contract';
+import type { CommandResult } from '../vm/machine.ts';
+import { AgentError } from './agent-error.ts';
+import { sequenceOf } from './goal-state.ts';
+import type { HandlerContext } from './handler-context.ts';
+import { loadManifest } from './handler-instance.ts';
+import { findNoexecMount } from './noexec-mount.ts';
+import { captureCommand } from './operation-output.ts';
+
+/** The variables that only some operations have. */
+export type OperationVariables = Pick<
+  AgentVariablesInput,
+  'uninstallExitCode' | 'updatingFromVersion' | 'targetVersion' | 'disableExitCode'
+>;
+
+/**
+ * Runs the operation's command and waits for its end. Throws {@link AgentError} when the manifest has no such command,
+ * when it cannot be started, exits with another code than 0, or does not end in time; and the reason of the signal
+ * when that is aborted.
+ */
+export async function runOperation(
+  context: HandlerContext,
+  operation: Operation,
+  variables: OperationVariables = {},
+): Promise<void> {
+  const { agent, handler, log } = context;
+  const manifest = await loadManifest(handler);
+  const command = manifest.commands[operation];
+  await log.info(describeStart(operation, command));
+  if (command === undefined) {
+    const fault = manifest.commandFaults[operation] ?? operation;
+    throw new AgentError('Unexpected', fault, AGENT_ERROR_CODES.unknownFailure);
+  }
+  // One text for the shell: the folder is not quoted, and a slash at the beginning does not make the command absolute.
+  const commandLine = `${handler.folder}/${command.replace(/^\/+/, '')}`;
+  const contract = formatAgentVariables({
+    extensionPath: handler.folder,
+    extensionVersion: handler.version,
+    wireProtocolAddress: agent.wireProtocolAddress,
+    sequenceNumber: sequenceOf(context.extension),
+    ...variables,
+  });
+  await log.info(`Executing command: ${commandLine} with environment variables: ${JSON.stringify(contract)}`);
+  const event = { handlerName: handler.handlerName, version: handler.version, operation, commandLine };
+  agent.signal?.throwIfAborted();
+  agent.onEvent({ kind: 'operation-started', ...event });
+  // The agent's own environment lies over the contract's variables; this agent's has none of their names.
+  const env = { ...contract, ...AGENT_ENVIRONMENT };
+  const timeoutMs = agent.operationTimeoutMs(operation);
+  const { result, output } = await captureCommand(context, commandLine, env, timeoutMs);
+  const { exitCode, timedOut, durationMs } = result;
+  agent.onEvent({ kind: 'operation-ended', ...event, exitCode, timedOut, durationMs, output });
+  agent.signal?.throwIfAborted();
+  const failure = await judgeEnd(context, operation, commandLine, timeoutMs, result, output);
+  if (failure !== undefined) throw failure;
+  await log.info(`Command: ${commandLine}\n${output.replace(/\n{2,}/g, '\n')}`);
+}
+
+/**
+ * The environment of the agent's service: what systemd gives a service of root. It has no HOME, no USER and nothing of
+ * the tool's own, so a handler that needs them fails here as it does in Azure.
+ */
+const AGENT_ENVIRONMENT: Readonly<Record<string, string>> = {
+  PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+  LANG: 'C.UTF-8',
+};
+
+function describeStart(operation: Operation, command: string | undefined): string {
+  const colon = operation === 'enable' || operation === 'disable' ? ':' : '';
+  return `${OPERATION_TITLES[operation]} extension${colon} [${command ?? 'None'}]`;
+}
+
+async function judgeEnd(
+  context: HandlerContext,
+  operation: Operation,
+  commandLine: string,
+  timeoutMs: number,
+  result: CommandResult,
+  output: string,
+): Promise<AgentError | undefined> {
+  const code = OPERATION_ERROR_CODES[operation];
+  if (result.launchError !== undefined) {
+    return new AgentError('ExtensionError', `Failed to launch '${commandLine}': ${result.launchError}`, code);
+  }
+  if (result.timedOut) {
+    const text = `Timeout(${timeoutMs / 1000}): ${commandLine}\n${output}`;
+    return new AgentError('ExtensionError', text, AGENT_ERROR_CODES.timedOut);
+  }
+  if (result.exitCode === 0) return undefined;
+  const hint = result.exitCode === EXIT_CODE_NOT_EXECUTABLE ? await noexecHint(context) : '';
+  const text = `Non-zero exit code: ${result.exitCode}, ${commandLine}${hint}\n${output}`;
+  return new AgentError('ExtensionOperationError', text, code, result.exitCode ?? undefined);
+}
+
+/** Asks the VM itself for its mounts, because this process sees others. */
+async function noexecHint(context: HandlerContext): Promise<string> {
+  const read = await captureCommand(context, 'cat /proc/self/mounts', AGENT_ENVIRONMENT, MOUNTS_TIMEOUT_MS);
+  const mount = findNoexecMount(read.stdout, context.agent.machine.libFolder);
+  return mount === undefined
+    ? ''
+    : `\nWARNING: ${mount} is mounted with the noexec flag, which can prevent execution of VM Extensions.`;
+}
+
+const MOUNTS_TIMEOUT_MS = 10_000;

@@ -1,0 +1,101 @@
+/**
+ * Gets a handler's version onto the VM: unpacks its package and makes what the agent makes before any command runs.
+ * Source: WALinuxAgent 2.15 `ga/exthandlers.py` download, initialize, create_handler_env; agent-contract 1.2, 1.3, 3.
+ */
+import { chmod, lstat, readdir, readFile, rm } from 'node:fs/promises';
+import {
+  AGENT_ERROR_CODES,
+  agentHandlerEnvironment,
+  CONFIG_FOLDER,
+  EVENTS_FOLDER,
+  formatHandlerEnvironment,
+  formatPackageFile,
+  HANDLER_ENVIRONMENT_FILE,
+  HANDLER_MANIFEST_FILE,
+  STATUS_FOLDER,
+} from '@handlerkit/sdk/contract';
+import { AgentError } from './agent-error.ts';
+import { makeFolder, writeWhole } from './agent-files.ts';
+import type { HandlerLog } from './agent-log.ts';
+import type { HandlerInstance } from './handler-instance.ts';
+import { loadManifest, pathIn } from './handler-instance.ts';
+import { removeHandler } from './handler-store.ts';
+import { unpackPackage } from './package-unpack.ts';
+
+/**
+ * Unpacks `packageFile` into the handler's folder, over what may be there. When it cannot be unpacked the whole folder
+ * goes, and an {@link AgentError} says why.
+ */
+export async function downloadPackage(
+  handler: HandlerInstance,
+  packageFile: string,
+  log: HandlerLog,
+): Promise<void> {
+  await log.info(`Downloading ${handler.folderName}`);
+  try {
+    await log.info(`Unzipping ${handler.folderName}: ${packageFile}`);
+    await unpackPackage(packageFile, pathIn(handler));
+  } catch (thrown) {
+    await removeHandler(handler);
+    const reason = thrown instanceof Error ? thrown.message : String(thrown);
+    const problem = `The package ${packageFile} cannot be unpacked: ${reason}`;
+    throw new AgentError('ExtensionDownloadError', problem, AGENT_ERROR_CODES.manifestDownload);
+  }
+  // The agent keeps a package only while it unpacks it, and so would a real one that was in this VM before.
+  const cached = `${handler.machine.libFolder}/${formatPackageFile(handler.handlerName, handler.version)}`;
+  await rm(handler.machine.hostPath(cached), { force: true });
+}
+
+/** Makes the unpacked folder a handler: modes, manifest, folders and `HandlerEnvironment.json`. Throws {@link AgentError}. */
+export async function initializeHandler(handler: HandlerInstance, log: HandlerLog): Promise<void> {
+  await log.info(`Initializing extension ${handler.folderName}`);
+  const root = pathIn(handler);
+  await setModes(root);
+  const manifestFile = await findManifest(root);
+  if (manifestFile === undefined) {
+    const problem = `${HANDLER_MANIFEST_FILE} not found`;
+    throw new AgentError('ExtensionDownloadError', problem, AGENT_ERROR_CODES.unknownFailure);
+  }
+  const manifest = (await readFile(manifestFile, 'utf8')).replace(/^\uFEFF/, '');
+  await writeWhole(pathIn(handler, HANDLER_MANIFEST_FILE), manifest);
+  for (const key of (await loadManifest(handler)).nonBooleanKeys) {
+    await log.warn(
+      `In the handler manifest: '${key}' has a non-boolean value for boolean type. Please change it to a boolean value.`,
+    );
+  }
+  for (const folder of [STATUS_FOLDER, CONFIG_FOLDER]) {
+    await makeFolder(pathIn(handler, folder), PRIVATE_FOLDER);
+    // Unlike a folder that is there already for another reason, these get their mode in any case.
+    await chmod(pathIn(handler, folder), PRIVATE_FOLDER);
+  }
+  await makeFolder(handler.machine.hostPath(`${handler.logFolder}/${EVENTS_FOLDER}`), PRIVATE_FOLDER);
+  const environment = agentHandlerEnvironment(handler.folder, handler.logFolder);
+  const text = formatHandlerEnvironment(handler.handlerName, environment);
+  await writeWhole(pathIn(handler, HANDLER_ENVIRONMENT_FILE), text);
+}
+
+const PRIVATE_FOLDER = 0o700;
+const OWNER_EXECUTE = 0o100;
+
+/** Gives the owner the right to execute every file, which is all that the agent does for a zip without modes. */
+async function setModes(folder: string): Promise<void> {
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    const path = `${folder}/${entry.name}`;
+    if (entry.isDirectory()) await setModes(path);
+    else if (entry.isFile()) await chmod(path, (await lstat(path)).mode | OWNER_EXECUTE);
+  }
+}
+
+/** The first manifest in a walk from the top: the folder's own files before those of the folders in it. */
+async function findManifest(folder: string): Promise<string | undefined> {
+  const entries = await readdir(folder, { withFileTypes: true });
+  if (entries.some((entry) => entry.name === HANDLER_MANIFEST_FILE && !entry.isDirectory())) {
+    return `${folder}/${HANDLER_MANIFEST_FILE}`;
+  }
+  for (const entry of entries) {
+    if (!entry.isDirectory()) continue;
+    const found = await findManifest(`${folder}/${entry.name}`);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}

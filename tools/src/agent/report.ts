@@ -1,0 +1,69 @@
+/**
+ * Collects what the agent reports of one handler: its own status, the heartbeat laid over it, the extension's status.
+ * Source: WALinuxAgent 2.15 `ga/exthandlers.py` report_ext_handler_status, get_extension_handler_statuses; agent-contract 8.6, 9.
+ */
+import { toAgentError } from './agent-error.ts';
+import type { GoalStateExtension } from './goal-state.ts';
+import { sequenceOf } from './goal-state.ts';
+import type { AgentContext } from './handler-context.ts';
+import type { HandlerReport } from './handler-report.ts';
+import { noteFailure, readHandlerState, readHandlerStatus } from './handler-store.ts';
+import { decideHandler } from './handler-transition.ts';
+import { checkHeartbeat } from './heartbeat-check.ts';
+import { readStatus } from './status-reading.ts';
+
+/** `undefined` when the agent reports nothing: it has no status of this handler, for instance after its removal. */
+export async function reportHandler(
+  agent: AgentContext,
+  extension: GoalStateExtension,
+): Promise<HandlerReport | undefined> {
+  const handler = await decideHandler(agent.machine, extension);
+  const noted = await readHandlerStatus(handler);
+  if (noted === undefined) return undefined;
+  const base: HandlerReport = {
+    handlerName: handler.handlerName,
+    handlerVersion: handler.version,
+    status: noted.status,
+    code: noted.code,
+    message: noted.message,
+    extension: undefined,
+    silencesVm: undefined,
+  };
+  if ((await readHandlerState(handler)) === 'NotInstalled') return base;
+  const beating = { ...base, ...(await heartbeatPart(agent, extension)) };
+  if (extension.settings === undefined) return beating;
+  const verdict = await readStatus(handler, extension, agent);
+  return {
+    ...beating,
+    extension: { name: handler.handlerName, sequence: sequenceOf(extension), verdict },
+  };
+}
+
+type HeartbeatPart = Partial<Pick<HandlerReport, 'status' | 'message' | 'silencesVm'>>;
+
+/** What the heartbeat changes. A faulty one is noted on disk, so that it shows in the next report, as in the agent. */
+async function heartbeatPart(agent: AgentContext, extension: GoalStateExtension): Promise<HeartbeatPart> {
+  const handler = await decideHandler(agent.machine, extension);
+  try {
+    const verdict = await checkHeartbeat(handler, agent.now());
+    switch (verdict?.kind) {
+      case undefined:
+      case 'ignored':
+        return {};
+      case 'silences':
+        return { silencesVm: verdict.reason };
+      case 'reported':
+        return {
+          status: verdict.status,
+          ...(verdict.message === undefined ? {} : { message: verdict.message }),
+        };
+      case 'failed':
+        await noteFailure(handler, verdict.code, verdict.message);
+        return verdict.status === undefined ? {} : { status: verdict.status };
+    }
+  } catch (thrown) {
+    const error = toAgentError(thrown);
+    await noteFailure(handler, error.code, error.message);
+    return {};
+  }
+}
