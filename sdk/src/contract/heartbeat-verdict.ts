@@ -6,7 +6,7 @@ import { HEARTBEAT_STALE_SECONDS, UNRESPONSIVE } from './heartbeat.ts';
 import type { Located } from './json.ts';
 import { isAbsent, member, parseJson } from './json.ts';
 import { AGENT_ERROR_CODES } from './operations.ts';
-import { formatPythonValue } from './python-values.ts';
+import { formatPythonValue, pythonLookup } from './python-values.ts';
 
 export type HeartbeatVerdict =
   /** The heartbeat is JSON null: the handler is reported as if it had none. */
@@ -68,7 +68,9 @@ export function judgeHeartbeat(source: HeartbeatSource): HeartbeatVerdict {
   if (message.value === undefined) return { kind: 'reported', status, message: undefined };
   if (message.value === null) return { kind: 'reported', status, message: null };
   for (const key of ['lang', 'message'] as const) {
-    if (isObject(message.value) && member(message, key).value !== undefined) continue;
+    const found = pythonLookup(message.value, key);
+    if (found === 'found') continue;
+    if (found === 'crash') return silences('`formattedMessage` of the heartbeat is not an object');
     const problem = `[ExtensionStatusError] Invalid status format by extension: Missing formattedMessage/${key} key`;
     return { kind: 'failed', code: MESSAGE_INVALID_CODE, message: problem, status };
   }

@@ -177,6 +177,9 @@ function readEntry(entry: unknown, draft: Draft): Fault | undefined {
 
 function readSubstatuses(list: unknown, draft: Draft): Fault | undefined {
   if (list === undefined || list === null || list === '') return undefined;
+  // Python walks a text letter by letter, and finds no status in the first one.
+  if (typeof list === 'string')
+    return missingKey('the first letter of `substatus`', 'substatus/status', 'status');
   if (!Array.isArray(list)) {
     const isEmptyObject = typeof list === 'object' && Object.keys(list).length === 0;
     return isEmptyObject ? undefined : { kind: 'silences', reason: '`substatus` is not an array' };
@@ -221,6 +224,10 @@ function lookUp(value: unknown, key: string, where: string, agentPath: string): 
   const found = pythonLookup(value, key);
   if (found === 'found') return { value: memberOf(value, key) };
   if (found === 'crash') return { kind: 'silences', reason: `${where} is ${typeName(value)}, not an object` };
+  return missingKey(where, agentPath, key);
+}
+
+function missingKey(where: string, agentPath: string, key: string): Fault {
   return {
     kind: 'malformed',
     agentText: `Invalid status format by extension: Missing ${agentPath} key`,
