@@ -1,0 +1,97 @@
+/**
+ * One way to run Custom Script, so that each rule is stated once and holds for all: in this process on a test machine,
+ * or packed, on the local VM (overlay as root, relocated folders for everybody).
+ */
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { extension, handler } from '@handlerkit/custom-script';
+import type { Status } from '@handlerkit/sdk/contract';
+import { formatStatusFile, parseStatus, STATUS_FOLDER } from '@handlerkit/sdk/contract';
+import { createTestMachine } from '@handlerkit/sdk/testing';
+import { createLocalVm } from '../local-vm.ts';
+
+export interface AppliedSettings {
+  readonly public?: Readonly<Record<string, unknown>>;
+  readonly protected?: Readonly<Record<string, unknown>>;
+}
+
+export interface Outcome {
+  /** The status file of the sequence, parsed. */
+  readonly status: Status;
+  readonly sequence: number;
+}
+
+export interface Driver {
+  /** Applies settings as a user does: other ones than before get a new sequence number. Waits for the final status. */
+  apply(settings: AppliedSettings): Promise<Outcome>;
+  /** A new goal state with the same settings: the agent runs enable again. */
+  reapply(): Promise<Outcome>;
+  delete(): Promise<void>;
+  /** Text of a file below the extension's data folder (`custom-script`); `undefined` when it is not there. */
+  readData(path: string): string | undefined;
+  /** Permission bits of such a file or folder. */
+  modeOf(path: string): number | undefined;
+  close(): Promise<void>;
+}
+
+export type DriverName = 'in process' | 'packed, overlay VM' | 'packed, relocated VM';
+
+/** @param zip path of the packed extension. */
+export async function openDriver(name: DriverName, zip: string): Promise<Driver> {
+  if (name === 'in process') return openInProcess();
+  return openLocalVm(zip, name === 'packed, overlay VM' ? 'overlay' : 'relocated');
+}
+
+async function openInProcess(): Promise<Driver> {
+  const machine = createTestMachine({ extension });
+  const data = `/var/lib/waagent/${extension.dataFolder}`;
+  let sequence = -1;
+  const outcome = (status: Status | undefined): Outcome => {
+    if (status === undefined) throw new Error('enable left no status');
+    return { status, sequence };
+  };
+  await machine.run(handler, 'install');
+  return {
+    apply: async (settings) => {
+      sequence++;
+      machine.writeSettings(sequence, settings);
+      return outcome((await machine.run(handler, 'enable', { sequence })).status);
+    },
+    reapply: async () => outcome((await machine.run(handler, 'enable', { sequence })).status),
+    delete: async () => {
+      await machine.run(handler, 'disable', { sequence });
+      await machine.run(handler, 'uninstall', { sequence });
+    },
+    readData: (path) => machine.readText(join(data, path)),
+    modeOf: (path) => modeOf(machine.path(join(data, path))),
+    close: async () => machine.remove(),
+  };
+}
+
+async function openLocalVm(zip: string, isolation: 'overlay' | 'relocated'): Promise<Driver> {
+  const vm = await createLocalVm(isolation);
+  let last: AppliedSettings = {};
+  const set = async (settings: AppliedSettings): Promise<Outcome> => {
+    last = settings;
+    await vm.set(zip, settings);
+    const { sequenceNumber: sequence } = await vm.show();
+    const file = join(vm.agentFolder(), `${HANDLER}-1.0.0`, STATUS_FOLDER, formatStatusFile(sequence));
+    return { status: parseStatus(readFileSync(file, 'utf8'), file), sequence };
+  };
+  const dataPath = (path: string): string => join(vm.agentFolder(), extension.dataFolder, path);
+  return {
+    apply: set,
+    reapply: () => set(last),
+    delete: () => vm.delete(),
+    readData: (path) => (existsSync(dataPath(path)) ? readFileSync(dataPath(path), 'utf8') : undefined),
+    modeOf: (path) => modeOf(dataPath(path)),
+    close: () => vm.remove(),
+  };
+}
+
+const HANDLER = `${extension.publisher}.${extension.type}`;
+
+function modeOf(path: string): number | undefined {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found === undefined ? undefined : found.mode & 0o7777;
+}

@@ -1,0 +1,118 @@
+/**
+ * A local VM for a black-box test: made, driven and read as a user does, with `handlerkit vm` and by looking into its
+ * folder.
+ */
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { LIB_FOLDER } from '@handlerkit/sdk/contract';
+import type { CommandResult } from './handlerkit-command.ts';
+import { runHandlerkit } from './handlerkit-command.ts';
+
+export type Isolation = 'overlay' | 'relocated';
+
+/** Why this machine cannot run an overlay VM; `undefined` when it can. */
+export const NO_OVERLAY: string | undefined =
+  process.getuid?.() === 0 ? undefined : 'an overlay VM needs root';
+
+export interface InstanceView {
+  readonly name: string;
+  readonly type: string;
+  readonly typeHandlerVersion: string;
+  readonly statuses: readonly {
+    readonly code: string;
+    readonly level: string;
+    readonly displayStatus: string;
+    readonly message: string;
+  }[];
+  readonly substatuses: readonly { readonly code: string }[] | null;
+}
+
+export interface LocalVm {
+  /** The VM's own folder, given to `--vm`. */
+  readonly folder: string;
+  /** Runs `handlerkit vm <words>` on this VM. */
+  run(words: readonly string[]): Promise<CommandResult>;
+  /** Applies a package with settings, protected ones from a file of mode 0600. A failed extension is a result. */
+  set(
+    zip: string,
+    settings: { readonly public?: unknown; readonly protected?: unknown },
+    more?: readonly string[],
+  ): Promise<CommandResult>;
+  show(): Promise<{
+    readonly sequenceNumber: number;
+    readonly provisioningState: string;
+    readonly typeHandlerVersion: string;
+  }>;
+  instanceView(): Promise<readonly InstanceView[]>;
+  delete(): Promise<void>;
+  /** The agent's folder of the VM, on this machine. */
+  agentFolder(): string;
+  /** Ends the VM and removes everything of it. */
+  remove(): Promise<void>;
+}
+
+export async function createLocalVm(isolation: Isolation): Promise<LocalVm> {
+  const parent = mkdtempSync(join(tmpdir(), 'handlerkit-vm-test-'));
+  const folder = join(parent, 'vm');
+  const run: LocalVm['run'] = (words) => runHandlerkit(['vm', ...words, '--vm', folder, '--json']);
+  const document = async (words: readonly string[]): Promise<unknown> => {
+    const { stdout, stderr } = await run(words);
+    if (stdout === '') throw new Error(`handlerkit vm ${words.join(' ')} printed nothing: ${stderr}`);
+    return JSON.parse(stdout);
+  };
+  return {
+    folder,
+    run,
+    set: async (zip, settings, more = []) => {
+      const publicFile = join(parent, 'public.json');
+      const protectedFile = join(parent, 'protected.json');
+      const words = ['set', zip, '--isolation', isolation, ...more];
+      if (settings.public !== undefined) {
+        writeFileSync(publicFile, JSON.stringify(settings.public));
+        words.push('--settings', `@${publicFile}`);
+      }
+      if (settings.protected !== undefined) {
+        writeFileSync(protectedFile, JSON.stringify(settings.protected), { mode: 0o600 });
+        words.push('--protected-settings', `@${protectedFile}`);
+      }
+      try {
+        return await run(words);
+      } finally {
+        rmSync(protectedFile, { force: true });
+      }
+    },
+    show: async () => (await document(['show', 'CustomScript'])) as Awaited<ReturnType<LocalVm['show']>>,
+    instanceView: async () => (await document(['instance-view'])) as readonly InstanceView[],
+    delete: async () => {
+      const { exitCode, stdout, stderr } = await run(['delete', 'CustomScript']);
+      if (exitCode !== 0) throw new Error(`vm delete failed: ${stdout}${stderr}`);
+    },
+    agentFolder: () => {
+      const found = findFolder(folder, basename(LIB_FOLDER));
+      if (found === undefined) throw new Error(`no agent folder in ${folder}`);
+      return found;
+    },
+    remove: async () => {
+      const { exitCode, stdout, stderr } = await run(['reset']);
+      if (exitCode !== 0) throw new Error(`vm reset failed: ${stdout}${stderr}`);
+      rmSync(parent, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The folder called `name`, nearest to `top`: the agent's folder is not deep in the VM's. */
+function findFolder(top: string, name: string): string | undefined {
+  let level = [top];
+  for (let depth = 0; depth < 8 && level.length > 0; depth++) {
+    const next = level.flatMap((folder) =>
+      readdirSync(folder, { withFileTypes: true })
+        .filter((entry) => entry.isDirectory())
+        .map((entry) => join(folder, entry.name)),
+    );
+    const found = next.find((folder) => basename(folder) === name && folder.includes('lib'));
+    if (found !== undefined) return found;
+    level = next;
+  }
+  return undefined;
+}
