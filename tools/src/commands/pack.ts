@@ -1,16 +1,14 @@
 /** `handlerkit pack [folder]`: makes the zip that the agent installs. */
 import { relative } from 'node:path';
-import { ARCHITECTURES, type Architecture } from '@handlerkit/sdk';
+import { ARCHITECTURES } from '@handlerkit/sdk';
 import type { Argv } from 'yargs';
 import type { PackDeps, PackResult } from '../pack/pack.ts';
-
-export const command = 'pack [folder]';
-export const describe = 'Make one self-contained zip of an extension';
 
 export interface PackArguments {
   readonly folder: string;
   readonly out: string | undefined;
-  readonly architectures: readonly Architecture[] | undefined;
+  /** Names of {@link ARCHITECTURES}, which the parser has checked. */
+  readonly architectures: readonly string[] | undefined;
   readonly packageVersion: string | undefined;
   readonly list: boolean;
 }
@@ -62,7 +60,8 @@ export async function packCommand(
     {
       folder: options.folder,
       out: options.out,
-      architectures: options.architectures,
+      architectures:
+        options.architectures && ARCHITECTURES.filter((one) => options.architectures?.includes(one)),
       version: options.packageVersion,
     },
     { ...deps, progress: (text) => ui.progress(text) },

@@ -1,0 +1,169 @@
+/**
+ * `handlerkit`: reads the command line, runs the command, and sets the exit code: 0 done, 1 failed, 2 wrong usage,
+ * 130 interrupted. Nothing else in the tool reads argv or sets exit codes.
+ */
+import { readFileSync, realpathSync } from 'node:fs';
+import type { Argv } from 'yargs';
+import yargs from 'yargs';
+import { registerCommands } from './commands/index.ts';
+import { interruptedError, TOOL_EXIT_CODES, toToolError, usageError } from './errors.ts';
+import { nearest } from './suggestion.ts';
+import type { CommandContext, ToolDeps } from './tool-deps.ts';
+import { createToolDeps } from './tool-deps.ts';
+import { createUi } from './ui.ts';
+
+/** Runs one command line (without node and script) to its end and sets the exit code. Never rejects. */
+export async function main(argv: readonly string[], deps: ToolDeps = createToolDeps()): Promise<void> {
+  const ui = createUi({
+    stdout: deps.stdout,
+    stderr: deps.stderr,
+    env: deps.env,
+    json: hasFlag(argv, 'json'),
+    quiet: hasFlag(argv, 'quiet'),
+    verbose: hasFlag(argv, 'verbose'),
+  });
+  const controller = new AbortController();
+  const removeListener = deps.onInterrupt(() => controller.abort(interruptedError()));
+  try {
+    await runCommandLine(argv, { ui, deps, signal: controller.signal });
+    deps.setExitCode(TOOL_EXIT_CODES.done);
+  } catch (thrown) {
+    // Once interrupted, whatever else went wrong is a consequence.
+    const error = toToolError(controller.signal.aborted ? controller.signal.reason : thrown);
+    ui.error(error);
+    deps.setExitCode(error.exitCode);
+  } finally {
+    removeListener();
+  }
+}
+
+async function runCommandLine(argv: readonly string[], context: CommandContext): Promise<void> {
+  const actions: ((context: CommandContext) => Promise<void>)[] = [];
+  const parser = buildParser(argv);
+  registerCommands(parser, (action) => {
+    actions.push(action);
+  });
+  // With a callback yargs prints nothing itself: help and version come here as text.
+  await parser.parseAsync([...argv], {}, (_error, _args, output) => {
+    if (output !== '') context.deps.stdout.write(`${output}\n`);
+  });
+  for (const action of actions) await action(context);
+}
+
+function buildParser(argv: readonly string[]): Argv {
+  const parser: Argv = yargs([])
+    .scriptName('handlerkit')
+    .locale('en')
+    .usage('$0 <command> [options]\n\nWrite, try and pack Azure VM extensions for Linux.')
+    .option('json', {
+      type: 'boolean',
+      describe: 'Print one JSON document on stdout, also for errors',
+      global: true,
+    })
+    .option('quiet', { type: 'boolean', describe: 'Say nothing about the progress', global: true })
+    .option('verbose', { type: 'boolean', describe: 'Say more, with stacks for errors', global: true })
+    .parserConfiguration({
+      'duplicate-arguments-array': false,
+      'parse-numbers': false,
+      'parse-positional-numbers': false,
+      'dot-notation': false,
+      'boolean-negation': false,
+    })
+    .strict()
+    .recommendCommands()
+    .demandCommand(1, NO_COMMAND)
+    .help()
+    .alias('help', 'h')
+    .version(readVersion())
+    .wrap(110)
+    .exitProcess(false)
+    .fail((message: string | null | undefined, thrown: Error | undefined, current: Argv) => {
+      // A command's own errors come through its promise; here are those of the command line.
+      if (thrown !== undefined && thrown.name !== 'YError') throw thrown;
+      throw usageError(...explainUsage(message ?? thrown?.message ?? '', current, argv));
+    });
+  return parser;
+}
+
+const NO_COMMAND = 'Name a command.';
+
+/** Sentence and hint for what yargs says about a command line. */
+function explainUsage(message: string, current: unknown, argv: readonly string[]): [string, string] {
+  const { commands, options } = readHelp(current);
+  const help = ['handlerkit', ...commands, '--help'].join(' ');
+  const recommended = /^Did you mean (.+)\?$/.exec(message)?.[1];
+  if (recommended !== undefined) {
+    const word = argv.filter((one) => !one.startsWith('-'))[commands.length] ?? '';
+    return [`There is no command "${word}". Did you mean "${recommended}"?`, help];
+  }
+  const unknown = /^Unknown arguments?: (.+)$/.exec(message)?.[1]?.split(', ');
+  if (unknown !== undefined) return [explainUnknown(unknown, options, argv), help];
+  if (message.startsWith('Not enough non-option arguments'))
+    return ['Something is missing after the command.', help];
+  const valueless = /^Not enough arguments following: (.+)$/.exec(message)?.[1];
+  if (valueless !== undefined) return [`The option --${valueless} needs a value.`, help];
+  const sentence = message.replaceAll(/\s+/g, ' ').trim();
+  return [sentence.endsWith('.') ? sentence : `${sentence}.`, help];
+}
+
+function explainUnknown(
+  unknown: readonly string[],
+  known: readonly string[],
+  argv: readonly string[],
+): string {
+  // yargs names an option twice, as it was written and in camel case.
+  const name = unknown.find((one) => argv.some((word) => nameOf(word) === one)) ?? unknown[0] ?? '';
+  if (!argv.some((word) => word.startsWith('-') && nameOf(word) === name)) {
+    return `"${name}" is one word too many, or no command.`;
+  }
+  const guess = nearest(name, known);
+  const option = name.length === 1 ? `-${name}` : `--${name}`;
+  return `There is no option ${option} here.${guess === undefined ? '' : ` Did you mean --${guess}?`}`;
+}
+
+function nameOf(word: string): string {
+  return word.replace(/^-+/, '').replace(/=.*$/s, '');
+}
+
+/**
+ * The command at hand and its options, read from its help text: what yargs gives to `fail` can print help, and says it
+ * nowhere else. Without the text the errors are only less helpful.
+ */
+function readHelp(current: unknown): { commands: string[]; options: string[] } {
+  const help: unknown =
+    typeof current === 'object' && current !== null ? Reflect.get(current, 'help') : undefined;
+  const text: unknown = typeof help === 'function' ? Reflect.apply(help, current, []) : undefined;
+  if (typeof text !== 'string') return { commands: [], options: [] };
+  const words = (text.split('\n', 1)[0] ?? '').split(' ').slice(1);
+  const end = words.findIndex((word) => !/^[a-z-]+$/.test(word));
+  return {
+    commands: end === -1 ? words : words.slice(0, end),
+    options: [...text.matchAll(/--([a-z][a-z-]*)/g)].map((match) => match[1] ?? ''),
+  };
+}
+
+function hasFlag(argv: readonly string[], name: string): boolean {
+  const end = argv.indexOf('--');
+  const words = end === -1 ? argv : argv.slice(0, end);
+  return words.some((word) => word === `--${name}` || word === `--${name}=true`);
+}
+
+function readVersion(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  const description: unknown = JSON.parse(text);
+  const isDescription = typeof description === 'object' && description !== null && 'version' in description;
+  return isDescription ? String(description.version) : 'unknown';
+}
+
+/** True when this file is the program, not a module that the program imports. */
+function isProgram(): boolean {
+  const script = process.argv[1];
+  if (script === undefined) return false;
+  try {
+    return realpathSync(script) === import.meta.filename;
+  } catch {
+    return false;
+  }
+}
+
+if (isProgram()) await main(process.argv.slice(2));

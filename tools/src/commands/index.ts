@@ -1,0 +1,32 @@
+/**
+ * The commands of `handlerkit`. Their names stand here; what they take and what they do is loaded when one of them is
+ * asked for, so that `--help` and a mistyped command answer at once.
+ */
+import type { Argv } from 'yargs';
+import type { CommandContext } from '../tool-deps.ts';
+import { registerVm } from './vm.ts';
+
+/** Tells the program what to do once the command line has been read. */
+export type Run = (action: (context: CommandContext) => Promise<void>) => void;
+
+/** Adds every command to the parser. Loads none of them. */
+export function registerCommands(parser: Argv, run: Run): void {
+  parser.command(
+    'pack [folder]',
+    'Make one self-contained zip of an extension',
+    async (pack) => (await import('./pack.ts')).builder(pack),
+    (args) =>
+      run(async ({ ui, deps, signal }) => {
+        const { packCommand } = await import('./pack.ts');
+        const { folder, out, architectures, list } = args;
+        const packageVersion = args['package-version'];
+        await packCommand({ folder, out, architectures, packageVersion, list }, ui, {
+          env: deps.env,
+          signal,
+        });
+      }),
+  );
+  parser.command('vm', 'Try an extension on a local VM, as the Azure Linux Agent runs it', (vm) =>
+    registerVm(vm, run),
+  );
+}

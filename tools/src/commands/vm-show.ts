@@ -1,0 +1,87 @@
+/** `handlerkit vm list`, `vm show` and `vm instance-view`: what `az vm extension` and `az vm get-instance-view` print. */
+import type { CommandContext } from '../tool-deps.ts';
+import { formatTable } from '../ui.ts';
+import { formatInstanceView, provisioningState } from '../vm/instance-view.ts';
+import type { ViewedExtension } from '../vm/local-vm.ts';
+import { requireExtension, sayExplanations, viewExtensions, vmFolder, withLocalVm } from '../vm/local-vm.ts';
+import { readStore } from '../vm/store.ts';
+
+export interface VmOptions {
+  readonly folder: string;
+}
+
+/** Prints the extensions: a table, or with `--json` an array of resources. */
+export async function vmList(options: VmOptions, context: CommandContext): Promise<void> {
+  const resources = (await readViews(options.folder, context)).map(formatResource);
+  context.ui.json(resources);
+  const rows = resources.map((resource) => [
+    resource.name,
+    resource.publisher,
+    resource.typePropertiesType,
+    resource.typeHandlerVersion,
+    resource.provisioningState,
+    String(resource.sequenceNumber),
+  ]);
+  const head = ['Name', 'Publisher', 'Type', 'Version', 'ProvisioningState', 'Sequence'];
+  context.ui.result(rows.length === 0 ? 'No extensions.' : formatTable([head, ...rows]));
+}
+
+/** Prints one extension as a resource. Throws `NOT_FOUND`. */
+export async function vmShow(
+  options: VmOptions & { readonly name: string },
+  context: CommandContext,
+): Promise<void> {
+  const { name } = requireExtension(readStore(vmFolder(options.folder, context)), options.name);
+  const view = (await readViews(options.folder, context)).find((one) => one.name === name);
+  const resource = view === undefined ? null : formatResource(view);
+  context.ui.json(resource);
+  context.ui.result(JSON.stringify(resource, null, 2));
+}
+
+/** Prints the instance view of all extensions, and on stderr why it is what it is. */
+export async function vmInstanceView(options: VmOptions, context: CommandContext): Promise<void> {
+  const extensions = await readViews(options.folder, context);
+  sayExplanations(extensions, context);
+  const views = extensions.map(formatInstanceView);
+  context.ui.json(views);
+  context.ui.result(JSON.stringify(views, null, 2));
+}
+
+/** An extension as a resource; keys and order as `az vm extension show` prints them, and the sequence number. */
+interface ExtensionResource {
+  readonly forceUpdateTag: string | null;
+  readonly name: string;
+  /** Never given back, as on Azure. */
+  readonly protectedSettings: null;
+  readonly provisioningState: string;
+  readonly publisher: string;
+  readonly sequenceNumber: number;
+  readonly settings: Readonly<Record<string, unknown>> | null;
+  readonly type: string;
+  readonly typeHandlerVersion: string;
+  readonly typePropertiesType: string;
+}
+
+const RESOURCE_TYPE = 'Microsoft.Compute/virtualMachines/extensions';
+
+function formatResource({ stored, report }: ViewedExtension): ExtensionResource {
+  return {
+    forceUpdateTag: stored.forceUpdateTag,
+    name: stored.name,
+    protectedSettings: null,
+    provisioningState: provisioningState(report),
+    publisher: stored.publisher,
+    sequenceNumber: stored.sequence,
+    settings: stored.settings?.publicSettings ?? null,
+    type: RESOURCE_TYPE,
+    typeHandlerVersion: stored.version,
+    typePropertiesType: stored.type,
+  };
+}
+
+/** A VM without extensions, or none at all, is not opened: looking at it makes nothing. */
+async function readViews(folder: string, context: CommandContext): Promise<readonly ViewedExtension[]> {
+  const store = readStore(vmFolder(folder, context));
+  if (store.extensions.length === 0) return [];
+  return await withLocalVm(folder, 'auto', context, (vm) => viewExtensions(vm, store));
+}

@@ -1,0 +1,171 @@
+/** The command lines of `handlerkit vm`; names and parameters follow `az vm extension`. */
+import type { Argv } from 'yargs';
+import type { Run } from './index.ts';
+
+/** Folder of the VM when `--vm` names none. */
+const DEFAULT_VM_FOLDER = '.handlerkit/vm';
+
+/** Adds the commands of the local VM to the parser. */
+export function registerVm(parser: Argv, run: Run): Argv {
+  const vm = parser
+    .usage('$0 vm <command>')
+    .option('vm', {
+      type: 'string',
+      default: DEFAULT_VM_FOLDER,
+      requiresArg: true,
+      describe: 'Folder of the VM; another folder is another VM',
+    })
+    .demandCommand(1, 'Name a command of the VM.');
+  addSet(vm, run);
+  addViews(vm, run);
+  addEnds(vm, run);
+  return vm;
+}
+
+function addSet(vm: Argv<{ vm: string }>, run: Run): void {
+  vm.command(
+    'set <package>',
+    'Install an extension, or give it new settings or another version',
+    (command) =>
+      command
+        .version(false)
+        .positional('package', {
+          type: 'string',
+          demandOption: true,
+          describe: 'Zip of the extension, or its folder, which is packed first',
+        })
+        .option('settings', text('Public settings: JSON or @FILE. Not given: none, as with az'))
+        .option(
+          'protected-settings',
+          text('Protected settings: JSON or @FILE. Prefer a file: others see a command line'),
+        )
+        .option('keep-settings', {
+          type: 'boolean',
+          describe: 'Leave all settings as they are, as an upgrade by the platform does',
+          conflicts: ['settings', 'protected-settings'],
+        })
+        .option('name', text('Name of the instance (default: the type)'))
+        .option('force-update-tag', text('Another value than the last time makes a new sequence number'))
+        .option('publisher', text('For a package that does not say it'))
+        .option('type', text('For a package that does not say it'))
+        .option('version', text('For a package that does not say it'))
+        .option('no-wait', { type: 'boolean', describe: 'Do not wait until the extension has finished' })
+        .option('timeout-minutes', {
+          type: 'string',
+          default: '90',
+          requiresArg: true,
+          describe: 'How long to wait until the extension has finished',
+        })
+        .option('isolation', {
+          choices: ['auto', 'overlay', 'relocated'] as const,
+          default: 'auto' as const,
+          describe:
+            'overlay: the VM is a copy-on-write view of this machine (root only); relocated: only the folders of the agent are',
+        })
+        .example('$0 vm set . --settings @settings.json', 'Pack the extension in this folder and apply it')
+        .example('$0 vm set greeter-1.1.0.zip --keep-settings', 'Rehearse an upgrade'),
+    (args) =>
+      run(async (context) => {
+        const { vmSet } = await import('./vm-set.ts');
+        await vmSet(
+          {
+            folder: args.vm,
+            package: args.package,
+            settings: args.settings,
+            protectedSettings: args['protected-settings'],
+            keepSettings: args['keep-settings'] === true,
+            name: args.name,
+            forceUpdateTag: args['force-update-tag'],
+            identity: { publisher: args.publisher, type: args.type, version: args.version },
+            wait: args['no-wait'] !== true,
+            timeoutMinutes: args['timeout-minutes'],
+            isolation: args.isolation,
+          },
+          context,
+        );
+      }),
+  );
+}
+
+function addViews(vm: Argv<{ vm: string }>, run: Run): void {
+  vm.command(
+    'list',
+    'List the extensions of the VM',
+    (command) => command.example('$0 vm list --json', 'As `az vm extension list` prints it'),
+    (args) =>
+      run(async (context) => {
+        const { vmList } = await import('./vm-show.ts');
+        await vmList({ folder: args.vm }, context);
+      }),
+  );
+  vm.command(
+    'show <name>',
+    'Show one extension, with its settings',
+    (command) =>
+      command
+        .positional('name', NAME)
+        .example('$0 vm show CustomScript', 'As `az vm extension show` prints it'),
+    (args) =>
+      run(async (context) => {
+        const { vmShow } = await import('./vm-show.ts');
+        await vmShow({ folder: args.vm, name: args.name }, context);
+      }),
+  );
+  vm.command(
+    'instance-view',
+    'Show how the extensions fare, as the platform sees it',
+    (command) =>
+      command.example(
+        '$0 vm instance-view',
+        'As `az vm get-instance-view --query instanceView.extensions` prints it',
+      ),
+    (args) =>
+      run(async (context) => {
+        const { vmInstanceView } = await import('./vm-show.ts');
+        await vmInstanceView({ folder: args.vm }, context);
+      }),
+  );
+  vm.command(
+    'logs <name>',
+    'Print the logs of an extension and of the commands that the agent ran for it',
+    (command) =>
+      command
+        .positional('name', NAME)
+        .option('follow', { type: 'boolean', describe: 'Go on until Ctrl-C' })
+        .example('$0 vm logs CustomScript --follow', 'Watch an extension at work'),
+    (args) =>
+      run(async (context) => {
+        const { vmLogs } = await import('./vm-logs.ts');
+        await vmLogs({ folder: args.vm, name: args.name, follow: args.follow === true }, context);
+      }),
+  );
+}
+
+function addEnds(vm: Argv<{ vm: string }>, run: Run): void {
+  vm.command(
+    'delete <name>',
+    'Disable and uninstall an extension',
+    (command) => command.positional('name', NAME).example('$0 vm delete CustomScript', 'Remove an extension'),
+    (args) =>
+      run(async (context) => {
+        const { vmDelete } = await import('./vm-delete.ts');
+        await vmDelete({ folder: args.vm, name: args.name }, context);
+      }),
+  );
+  vm.command(
+    'reset',
+    'End everything that runs in the VM and delete the VM',
+    (command) => command.example('$0 vm reset', 'Start anew'),
+    (args) =>
+      run(async (context) => {
+        const { vmReset } = await import('./vm-delete.ts');
+        await vmReset({ folder: args.vm }, context);
+      }),
+  );
+}
+
+const NAME = { type: 'string', demandOption: true, describe: 'Name of the extension on the VM' } as const;
+
+function text(describe: string): { type: 'string'; requiresArg: true; describe: string } {
+  return { type: 'string', requiresArg: true, describe };
+}

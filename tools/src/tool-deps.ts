@@ -1,0 +1,64 @@
+/** What a command gets from the world: streams, environment, time, signals. A test gives others. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Output, Ui } from './ui.ts';
+
+export interface ToolDeps {
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Folder that relative paths of the command line start from. */
+  readonly cwd: string;
+  /** User id of this process. */
+  readonly uid: number;
+  now(): Date;
+  /** Milliseconds of a clock that never jumps. */
+  elapsedMs(): number;
+  /** Waits; rejects with the signal's reason when it is aborted. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+  /** Calls `listener` when the program is asked to end, or nobody reads its result any more (`| head`). Gives back what takes the listener away. */
+  onInterrupt(listener: () => void): () => void;
+  /** Sets the code with which the program will end. */
+  setExitCode(code: number): void;
+}
+
+/** What a command gets besides its own options. */
+export interface CommandContext {
+  readonly ui: Ui;
+  readonly deps: ToolDeps;
+  /** Aborted by SIGINT and SIGTERM, with the error that the program then reports. */
+  readonly signal: AbortSignal;
+}
+
+/** The world of this process. */
+export function createToolDeps(): ToolDeps {
+  return {
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    cwd: process.cwd(),
+    uid: process.getuid?.() ?? -1,
+    now: () => new Date(),
+    elapsedMs: () => performance.now(),
+    sleep: async (ms, signal) => {
+      try {
+        await delay(ms, undefined, signal === undefined ? {} : { signal });
+      } catch (thrown) {
+        // The timer's own error says less than the reason.
+        throw signal?.aborted === true ? signal.reason : thrown;
+      }
+    },
+    onInterrupt: (listener) => {
+      for (const name of END_SIGNALS) process.on(name, listener);
+      process.stdout.on('error', listener);
+      return () => {
+        for (const name of END_SIGNALS) process.off(name, listener);
+        process.stdout.off('error', listener);
+      };
+    },
+    setExitCode: (code) => {
+      process.exitCode = code;
+    },
+  };
+}
+
+const END_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;

@@ -1,0 +1,174 @@
+/**
+ * A local VM at work: the machine, the embedded agent in it, and the platform's side, which keeps the goal state.
+ * Several tools may use one VM; what changes the goal state is done under a lock.
+ */
+import { join, resolve } from 'node:path';
+import { AGENT_ERROR_CODES } from '@handlerkit/sdk/contract';
+import type { Agent, AgentEvent, HandlerReport } from '../agent/agent.ts';
+import { createAgent } from '../agent/agent.ts';
+import { ToolError } from '../errors.ts';
+import type { CommandContext } from '../tool-deps.ts';
+import { formatOperation } from '../ui.ts';
+import { lockFile } from './file-lock.ts';
+import type { ReportedExtension } from './instance-view.ts';
+import { explainReport } from './instance-view.ts';
+import type { MachineOptions, OpenMachine } from './machine.ts';
+import { openMachine } from './machine.ts';
+import type { StoredExtension, VmStore } from './store.ts';
+import { findExtension, formatGoalState, handlerNameOf, STORE_LOCK_FILE } from './store.ts';
+import { findTool } from './system-tools.ts';
+
+export interface LocalVm {
+  /** Absolute path of the VM's folder. */
+  readonly folder: string;
+  readonly machine: OpenMachine;
+  readonly agent: Agent;
+  /** The same agent, without its waits for a status file that is missing or half written: for looking on. */
+  readonly hastyAgent: Agent;
+  /** Runs `action` while no other tool changes this VM. Throws `VM_LOCKED` after a minute. */
+  exclusively<T>(action: () => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+/** An extension of the goal state, with what the agent reports of it now. */
+export interface ViewedExtension extends ReportedExtension {
+  readonly stored: StoredExtension;
+}
+
+/** Opens the VM in `folder`, made when there is none. Says each operation that the agent runs. */
+export async function openLocalVm(
+  folder: string,
+  isolation: MachineOptions['isolation'],
+  context: CommandContext,
+): Promise<LocalVm> {
+  const { deps } = context;
+  const stateFolder = vmFolder(folder, context);
+  const searchPath = deps.env.PATH ?? '';
+  const machine = await openMachine({ stateFolder, isolation }, { uid: deps.uid, searchPath });
+  const agentWith = (waitMs: (ms: number) => number): Agent =>
+    createAgent(
+      { machine, onEvent: (event) => sayEvent(event, context) },
+      { now: deps.now, sleep: (ms) => deps.sleep(waitMs(ms), context.signal) },
+    );
+  return {
+    folder: stateFolder,
+    machine,
+    agent: agentWith((ms) => ms),
+    hastyAgent: agentWith((ms) => Math.min(ms, HASTY_WAIT_MS)),
+    exclusively: async (action) => {
+      const lock = await lockFile(
+        join(stateFolder, STORE_LOCK_FILE),
+        'exclusive',
+        findTool('flock', searchPath),
+      );
+      try {
+        return await action();
+      } finally {
+        lock.release();
+      }
+    },
+    close: () => machine.close(),
+  };
+}
+
+/** Opens the VM, runs `action`, and closes the VM whatever happens. */
+export async function withLocalVm<T>(
+  folder: string,
+  isolation: MachineOptions['isolation'],
+  context: CommandContext,
+  action: (vm: LocalVm) => Promise<T>,
+): Promise<T> {
+  const vm = await openLocalVm(folder, isolation, context);
+  try {
+    return await action(vm);
+  } finally {
+    await vm.close();
+  }
+}
+
+/** The absolute path of the folder that the user named. */
+export function vmFolder(folder: string, context: CommandContext): string {
+  return resolve(context.deps.cwd, folder);
+}
+
+/**
+ * Every extension of the goal state with what the agent reports of it now. Does not wait for a file that is missing, and
+ * as long as the agent does for one that it cannot read, which may be half written.
+ */
+export async function viewExtensions(vm: LocalVm, store: VmStore): Promise<readonly ViewedExtension[]> {
+  const goalState = formatGoalState(vm.folder, store);
+  let reports = await vm.hastyAgent.report(goalState);
+  if (reports.some(isUnreadable)) reports = await vm.agent.report(goalState);
+  return store.extensions.map((stored) => ({
+    name: stored.name,
+    handlerName: handlerNameOf(stored),
+    version: stored.version,
+    report: reportOf(reports, stored),
+    stored,
+  }));
+}
+
+/** The stored extension of that name. Throws `NOT_FOUND`, naming those that there are. */
+export function requireExtension(store: VmStore, name: string): StoredExtension {
+  const found = findExtension(store, name);
+  if (found !== undefined) return found;
+  const names = store.extensions.map((extension) => extension.name);
+  throw new ToolError('NOT_FOUND', `There is no extension "${name}" on this VM.`, {
+    hint:
+      names.length === 0
+        ? 'Set one first: handlerkit vm set ZIP|DIR. For a VM in another folder add --vm DIR.'
+        : `The extensions here are: ${names.join(', ')}.`,
+  });
+}
+
+/** Says what the VM cannot do: always for one that shares the author's files, else only with `--verbose`. */
+export function sayLimits(vm: LocalVm, context: CommandContext): void {
+  const { kind, limits } = vm.machine;
+  if (limits === undefined) return;
+  if (kind === 'relocated') context.ui.progress(limits);
+  else context.ui.detail(limits);
+}
+
+/** Says, on stderr, why the view of an extension is what it is. */
+export function sayExplanations(extensions: readonly ReportedExtension[], context: CommandContext): void {
+  for (const sentence of extensions.flatMap(explainReport)) context.ui.warning(sentence);
+}
+
+/** Says what the agent does. With `--verbose` also what the commands printed. */
+export function sayEvent(event: AgentEvent, context: CommandContext): void {
+  const { ui } = context;
+  if (event.kind === 'note') {
+    ui.progress(`  ${event.text}`);
+    return;
+  }
+  const command = shortCommand(event.commandLine, `${event.handlerName}-${event.version}/`);
+  if (event.kind === 'operation-started') {
+    ui.detail(`  ${event.operation.padEnd(9)}  ${command}   …   ${event.version}`);
+    return;
+  }
+  const outcome = event.timedOut ? 'timed out' : (event.exitCode ?? 'not started');
+  const line = { operation: event.operation, command, outcome, durationMs: event.durationMs };
+  ui.progress(`${formatOperation(line)}   ${event.version}`);
+  ui.detail(event.output);
+}
+
+/** What the agent reports of the handler that a stored extension belongs to. */
+export function reportOf(
+  reports: readonly HandlerReport[],
+  extension: StoredExtension,
+): HandlerReport | undefined {
+  const handlerName = handlerNameOf(extension).toLowerCase();
+  return reports.find((report) => report.handlerName.toLowerCase() === handlerName);
+}
+
+const HASTY_WAIT_MS = 5;
+
+function isUnreadable(report: HandlerReport): boolean {
+  return report.extension?.verdict.reported.code === AGENT_ERROR_CODES.statusInvalid;
+}
+
+/** The command as the manifest has it: without the handler's folder, which is long and known. */
+function shortCommand(commandLine: string, folder: string): string {
+  const at = commandLine.indexOf(folder);
+  return at === -1 ? commandLine : commandLine.slice(at + folder.length);
+}

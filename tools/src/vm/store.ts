@@ -1,0 +1,259 @@
+/**
+ * What the platform's side of a local VM remembers: the extensions of the goal state, as Azure keeps them for a VM, and the
+ * packages. It lies beside the machine in the VM's folder; the file is replaced whole and decoded strictly.
+ * Protected settings are here as the envelope only, as Azure sends it; their digest is keyed with the VM's private key.
+ */
+import { createHash } from 'node:crypto';
+import {
+  closeSync,
+  copyFileSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { basename, join } from 'node:path';
+import type { Located } from '@handlerkit/sdk/contract';
+import {
+  ContractError,
+  decodeArray,
+  decodeNumber,
+  decodeObject,
+  decodeString,
+  decodeText,
+  element,
+  formatHandlerName,
+  isAbsent,
+  member,
+  optional,
+  parseJson,
+} from '@handlerkit/sdk/contract';
+import type { GoalState, GoalStateExtension, RequestedState } from '../agent/agent.ts';
+import { ToolError } from '../errors.ts';
+
+/** The two halves of an extension's settings, as they are in the goal state. */
+export interface StoredSettings {
+  readonly publicSettings: Readonly<Record<string, unknown>> | null;
+  /** Base64 of the envelope. */
+  readonly protectedSettings: string | null;
+  readonly thumbprint: string | null;
+  /** Tells whether given protected settings are the same as these; says nothing without the VM's private key. */
+  readonly protectedDigest: string | null;
+}
+
+export interface StoredExtension {
+  /** Name of the instance; the type unless the user chose another one. */
+  readonly name: string;
+  readonly publisher: string;
+  readonly type: string;
+  readonly version: string;
+  /** File name in the packages folder, and SHA-256 of its bytes. */
+  readonly packageFile: string;
+  readonly packageDigest: string;
+  /** `null`: the goal state has no settings block for it. */
+  readonly settings: StoredSettings | null;
+  readonly sequence: number;
+  readonly forceUpdateTag: string | null;
+}
+
+export interface VmStore {
+  /** Number of the last goal state; 0 before the first one. */
+  readonly incarnation: number;
+  /** The VM's own certificate, to which protected settings are encrypted. Its private key lies in the VM only. */
+  readonly certificate: { readonly thumbprint: string; readonly pem: string } | null;
+  readonly extensions: readonly StoredExtension[];
+}
+
+export const EMPTY_STORE: VmStore = { incarnation: 0, certificate: null, extensions: [] };
+
+/** Name of the file that the tools of one VM lock while they change it. */
+export const STORE_LOCK_FILE = 'extensions.lock';
+
+/** Reads the store of the VM in `folder`; an empty one when there is none. Throws `VM_STATE_INVALID`, naming the file. */
+export function readStore(folder: string): VmStore {
+  const file = join(folder, STORE_FILE);
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (thrown) {
+    if (thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT') return EMPTY_STORE;
+    throw thrown;
+  }
+  try {
+    return decodeStore(parseJson(text, file));
+  } catch (thrown) {
+    if (!(thrown instanceof ContractError)) throw thrown;
+    const what = thrown.path === '' ? 'The file' : thrown.path;
+    throw new ToolError('VM_STATE_INVALID', `${what} ${thrown.problem}.`, {
+      file,
+      hint: 'Run `handlerkit vm reset`, and set the extensions again.',
+      cause: thrown,
+    });
+  }
+}
+
+/** Replaces the store, durably, and deletes packages that no extension needs any more. */
+export function writeStore(folder: string, store: VmStore): void {
+  const file = join(folder, STORE_FILE);
+  const temporary = `${file}.${process.pid}.tmp`;
+  rmSync(temporary, { force: true });
+  const handle = openSync(temporary, 'wx', 0o600);
+  try {
+    writeSync(handle, `${JSON.stringify({ format: FORMAT, ...store }, null, 2)}\n`);
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+  renameSync(temporary, file);
+  const needed = new Set(store.extensions.map((extension) => extension.packageFile));
+  for (const name of listPackages(folder)) {
+    if (!needed.has(name)) rmSync(join(folder, PACKAGES_FOLDER, name), { force: true });
+  }
+}
+
+/**
+ * Copies a package into the VM's folder, so that the author may build the next one meanwhile. The copy is named by its
+ * content: the same bytes are kept once, and a copy in use is never overwritten.
+ */
+export function keepPackage(folder: string, file: string, handlerName: string, version: string): KeptPackage {
+  const packages = join(folder, PACKAGES_FOLDER);
+  mkdirSync(packages, { recursive: true, mode: 0o700 });
+  const temporary = join(packages, `.${process.pid}.tmp`);
+  copyFileSync(file, temporary);
+  const packageDigest = createHash('sha256').update(readFileSync(temporary)).digest('hex');
+  const packageFile = `${handlerName}-${version}-${packageDigest.slice(0, 16)}.zip`;
+  renameSync(temporary, join(packages, packageFile));
+  return { packageFile, packageDigest };
+}
+
+export interface KeptPackage {
+  readonly packageFile: string;
+  readonly packageDigest: string;
+}
+
+/** The goal state that the agent is to bring about; `uninstall` names the one extension that is to go. */
+export function formatGoalState(folder: string, store: VmStore, uninstall?: string): GoalState {
+  return {
+    id: `incarnation_${store.incarnation}`,
+    extensions: store.extensions.map((extension) =>
+      toGoalState(folder, extension, extension.name === uninstall ? 'uninstall' : 'enabled'),
+    ),
+  };
+}
+
+/** The extension of that name, in any case, as resource names on Azure are compared. */
+export function findExtension(store: VmStore, name: string): StoredExtension | undefined {
+  return store.extensions.find((extension) => extension.name.toLowerCase() === name.toLowerCase());
+}
+
+/** `Publisher.Type` of a stored extension. */
+export function handlerNameOf(extension: StoredExtension): string {
+  return formatHandlerName(extension.publisher, extension.type);
+}
+
+const STORE_FILE = 'extensions.json';
+const PACKAGES_FOLDER = 'packages';
+const FORMAT = 'handlerkit-vm-extensions/1';
+
+function toGoalState(
+  folder: string,
+  extension: StoredExtension,
+  requestedState: RequestedState,
+): GoalStateExtension {
+  const { settings } = extension;
+  return {
+    handlerName: handlerNameOf(extension),
+    version: extension.version,
+    requestedState,
+    packageFile: join(folder, PACKAGES_FOLDER, extension.packageFile),
+    sequence: extension.sequence,
+    settings:
+      settings === null
+        ? undefined
+        : {
+            publicSettings: settings.publicSettings,
+            protectedSettings: settings.protectedSettings,
+            thumbprint: settings.thumbprint,
+          },
+    dependencyLevel: 0,
+  };
+}
+
+function listPackages(folder: string): string[] {
+  try {
+    return readdirSync(join(folder, PACKAGES_FOLDER));
+  } catch {
+    return [];
+  }
+}
+
+function decodeStore(root: Located): VmStore {
+  const format = member(root, 'format');
+  if (decodeString(format) !== FORMAT) {
+    throw new ContractError(
+      root.file,
+      'format',
+      `must be "${FORMAT}": another version of handlerkit wrote it`,
+    );
+  }
+  const certificate = member(root, 'certificate');
+  const extensions = member(root, 'extensions');
+  return {
+    incarnation: decodeCount(member(root, 'incarnation')),
+    certificate: isAbsent(certificate)
+      ? null
+      : {
+          thumbprint: decodeThumbprint(member(certificate, 'thumbprint')),
+          pem: decodeText(member(certificate, 'pem')),
+        },
+    extensions: decodeArray(extensions).map((_, index) => decodeExtension(element(extensions, index))),
+  };
+}
+
+function decodeExtension(at: Located): StoredExtension {
+  const packageFile = member(at, 'packageFile');
+  const name = decodeText(packageFile);
+  if (name !== basename(name) || name.startsWith('.')) {
+    throw new ContractError(at.file, packageFile.path, 'must be the name of a file, without a folder');
+  }
+  return {
+    name: decodeText(member(at, 'name')),
+    publisher: decodeText(member(at, 'publisher')),
+    type: decodeText(member(at, 'type')),
+    version: decodeText(member(at, 'version')),
+    packageFile: name,
+    packageDigest: decodeText(member(at, 'packageDigest')),
+    settings: optional(member(at, 'settings'), () => decodeSettings(member(at, 'settings')), null),
+    sequence: decodeCount(member(at, 'sequence')),
+    forceUpdateTag: optional(member(at, 'forceUpdateTag'), decodeString, null),
+  };
+}
+
+function decodeSettings(at: Located): StoredSettings {
+  return {
+    publicSettings: optional(member(at, 'publicSettings'), decodeObject, null),
+    protectedSettings: optional(member(at, 'protectedSettings'), decodeText, null),
+    thumbprint: optional(member(at, 'thumbprint'), decodeThumbprint, null),
+    protectedDigest: optional(member(at, 'protectedDigest'), decodeText, null),
+  };
+}
+
+function decodeCount(at: Located): number {
+  const value = decodeNumber(at);
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw new ContractError(at.file, at.path, 'must be a whole number from 0 up');
+  }
+  return value;
+}
+
+function decodeThumbprint(at: Located): string {
+  const text = decodeText(at);
+  if (!/^[0-9A-F]{40}$/.test(text)) {
+    throw new ContractError(at.file, at.path, 'must be 40 hexadecimal digits in upper case');
+  }
+  return text;
+}

@@ -1,0 +1,66 @@
+/**
+ * The VM's certificate for protected settings: made once per VM, put where the agent puts it. The private key is in the VM
+ * and nowhere else, so this tool cannot read protected settings once the VM is gone.
+ * Source: agent-contract 5.2 (`<THUMBPRINT>.crt`, `<THUMBPRINT>.prv`).
+ */
+import { createHmac } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { formatCertificateFiles } from '@handlerkit/sdk/contract';
+import { createCertificate, encryptProtectedSettings } from '@handlerkit/sdk/testing';
+import type { Machine } from './machine.ts';
+import type { SettingsObject } from './settings-argument.ts';
+import { canonicalJson } from './settings-argument.ts';
+import type { StoredSettings, VmStore } from './store.ts';
+
+type Certificate = NonNullable<VmStore['certificate']>;
+
+/**
+ * The VM's certificate; makes one when the VM has none or has lost its private key, as Azure does when a VM's certificate is
+ * gone. Settings that were encrypted to a lost key stay unreadable.
+ */
+export function ensureCertificate(machine: Machine, known: Certificate | null): Certificate {
+  if (known !== null && readPrivateKey(machine, known.thumbprint) !== undefined) return known;
+  const made = createCertificate();
+  const files = formatCertificateFiles(made.thumbprint);
+  mkdirSync(machine.hostPath(machine.libFolder), { recursive: true, mode: 0o700 });
+  writeSecret(machine.hostPath(`${machine.libFolder}/${files.privateKey}`), made.privateKeyFileText);
+  writeSecret(machine.hostPath(`${machine.libFolder}/${files.certificate}`), made.certificateFileText);
+  return { thumbprint: made.thumbprint, pem: made.certificatePem };
+}
+
+/**
+ * Encrypts protected settings to the VM's certificate. When they mean the same as `former`, the former envelope is given
+ * back: two envelopes of the same settings are never equal, so this is how "unchanged" is known.
+ */
+export function sealProtectedSettings(
+  machine: Machine,
+  certificate: Certificate,
+  value: SettingsObject,
+  former: StoredSettings | null,
+): Pick<StoredSettings, 'protectedSettings' | 'thumbprint' | 'protectedDigest'> {
+  const key = readPrivateKey(machine, certificate.thumbprint) ?? '';
+  const protectedDigest = createHmac('sha256', key).update(canonicalJson(value)).digest('hex');
+  if (former?.protectedDigest === protectedDigest && former.thumbprint === certificate.thumbprint) {
+    return { protectedSettings: former.protectedSettings, thumbprint: former.thumbprint, protectedDigest };
+  }
+  return {
+    protectedSettings: encryptProtectedSettings(value, certificate.pem),
+    thumbprint: certificate.thumbprint,
+    protectedDigest,
+  };
+}
+
+function readPrivateKey(machine: Machine, thumbprint: string): string | undefined {
+  const { privateKey } = formatCertificateFiles(thumbprint);
+  try {
+    return readFileSync(machine.hostPath(`${machine.libFolder}/${privateKey}`), 'utf8');
+  } catch (thrown) {
+    if (thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT') return undefined;
+    throw thrown;
+  }
+}
+
+/** 0600 from the moment it exists; the name is new with each certificate, so there is nothing to replace. */
+function writeSecret(path: string, text: string): void {
+  writeFileSync(path, text, { mode: 0o600, flag: 'wx' });
+}
