@@ -50,12 +50,9 @@ export function runCommand(launch: Launch, options: CommandOptions): Promise<Com
   const out = openSync(options.stdoutFile, 'w', 0o600);
   const err = options.stderrFile === options.stdoutFile ? out : openSync(options.stderrFile, 'w', 0o600);
   return new Promise((resolve) => {
-    const child = spawn(program, args, {
-      cwd: launch.cwd,
-      env: launch.env,
-      detached: true,
-      stdio: ['ignore', out, err],
-    });
+    const child = withAgentUmask(() =>
+      spawn(program, args, { cwd: launch.cwd, env: launch.env, detached: true, stdio: ['ignore', out, err] }),
+    );
     let timedOut = false;
     let killed: readonly number[] = [];
     const end = () => {
@@ -79,6 +76,16 @@ export function runCommand(launch: Launch, options: CommandOptions): Promise<Com
     closeSync(out);
     if (err !== out) closeSync(err);
   });
+}
+
+/** The agent is a service, so its commands have this mask, whatever the user's shell has. */
+function withAgentUmask<T>(start: () => T): T {
+  const own = process.umask(0o022);
+  try {
+    return start();
+  } finally {
+    process.umask(own);
+  }
 }
 
 /** The group's last processes die a moment after the shell. One that hangs in the kernel is not waited for long. */

@@ -25,6 +25,7 @@ import { keeperScript, launchScript, mountScript, READ_ONLY_REPORT, READY_REPORT
 
 /** A machine that cannot mount within this time has a problem that waiting does not solve. */
 const START_TIMEOUT_MS = 20_000;
+const END_TIMEOUT_MS = 10_000;
 
 /** The keeper of this VM if it is alive. */
 export function livingKeeper(state: MachineState): KeeperRecord | undefined {
@@ -88,10 +89,22 @@ export async function startKeeper(
   }
 }
 
-/** SIGKILL to the keeper, with which the kernel ends every process of the VM. Returns when it is gone. */
+/**
+ * SIGKILL to the keeper, with which the kernel ends every process of the VM. Returns when it is gone.
+ * Throws `vm-processes-left` when that takes more than ten seconds, as for a process that waits for a dead disk.
+ */
 export async function endKeeper(keeper: KeeperRecord): Promise<void> {
   if (isAlive(keeper)) kill(keeper.pid);
-  while (isAlive(keeper)) await delay(2);
+  const until = performance.now() + END_TIMEOUT_MS;
+  while (isAlive(keeper)) {
+    if (performance.now() > until) {
+      throw new MachineError(
+        'vm-processes-left',
+        `Process ${keeper.pid}, which holds the VM, does not end. A process of the VM may hang in the kernel; try again later.`,
+      );
+    }
+    await delay(2);
+  }
 }
 
 function readAll(stream: Readable | null): Promise<string> {

@@ -178,7 +178,13 @@ function refuseForeign(state: MachineState): void {
 function readRecord<T>(file: string, schema: z.ZodType<T>): T | undefined {
   try {
     return schema.parse(JSON.parse(readFileSync(file, 'utf8')));
-  } catch {
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EACCES') {
+      throw new MachineError(
+        'vm-folder-not-ours',
+        `${file} belongs to another user. Use the VM as that user.`,
+      );
+    }
     return undefined;
   }
 }

@@ -137,6 +137,12 @@ describe.each(kinds)('$kind', ({ kind, skip }) => {
     expect(readFileSync(second.hostPath(done), 'utf8')).toBe('finished\n');
   });
 
+  test(`gives commands the umask of a service${because}`, async () => {
+    const machine = await open({ kind });
+    await run(machine, 'umask');
+    expect(output()).toBe('0022\n');
+  });
+
   test(`keeps the agent's files when it is closed and opened again${because}`, async () => {
     const first = await open({ kind });
     mkdirSync(first.hostPath(first.logFolder), { recursive: true });
@@ -236,7 +242,7 @@ describe('overlay only', () => {
   test(`stays awake for a second tool when the first one closes it${because}`, async () => {
     const [first, second] = [await open({ kind: 'overlay' }), await open({ kind: 'overlay' })];
     await first.close();
-    // Longer than the keeper needs to look around.
+    // Longer than the keeper needs to look around: nothing can be awaited, as nothing may happen.
     await delay(500);
     expect(await run(second, 'true')).toMatchObject({ exitCode: 0 });
   });
@@ -324,6 +330,29 @@ describe('overlay only', () => {
     expect(JSON.parse(about ?? '').limits).toContain(`Read-only in the VM: ${base}/a,b.`);
   });
 
+  test(`starts without the extensions of a machine that is an Azure VM itself${because}`, async () => {
+    mkdirSync(join(base, 'lib/waagent/Contoso.Old-1.0'), { recursive: true });
+    const command = useMachineCommand([
+      join(base, 'vm'),
+      'overlay',
+      `ls -A ${LIB_FOLDER}; stat -c %a ${LIB_FOLDER}`,
+    ]);
+    const script = 'mount --bind "$0/lib" /var/lib && "$@"';
+    spawnSync('unshare', ['--mount', '--propagation', 'private', '/bin/sh', '-c', script, base, ...command]);
+    expect(readFileSync(join(base, 'vm/output'), 'utf8')).toBe('700\n');
+    expect(readdirSync(join(base, 'lib/waagent'))).toEqual(['Contoso.Old-1.0']);
+  });
+
+  test(`gives way to relocated folders for a root without the right to mount, with the reason${because}`, async () => {
+    const rights = ['setpriv', '--bounding-set=-sys_admin', '--'];
+    const tool = runUseMachine([join(base, 'vm'), 'auto', 'exit 6'], { prefix: rights });
+    await tool.ended;
+    expect(tool.reports()).toEqual([
+      expect.objectContaining({ kind: 'relocated', limits: expect.stringContaining('not permitted') }),
+      expect.objectContaining({ exitCode: 6 }),
+    ]);
+  });
+
   test(`has a loopback of its own without the machine's network${because}`, async () => {
     const machine = await openMachine(
       { stateFolder: join(base, 'vm'), isolation: 'overlay', network: 'none' },
@@ -396,7 +425,7 @@ describe('relocated only', () => {
       chownSync(folder, NOBODY, NOBODY);
       try {
         const tool = runUseMachine([join(folder, 'vm'), 'auto', 'id -u; pwd; exit 5'], {
-          asNobody: true,
+          prefix: AS_NOBODY,
           temporary: folder,
         });
         await tool.ended;
@@ -472,8 +501,11 @@ function run(machine: Machine, line: string, { env, ...changes }: RunChanges = {
 }
 
 /** Starts a second tool process with the program of the fixture. */
-function runUseMachine(args: readonly string[], options: { asNobody?: boolean; temporary?: string } = {}) {
-  const [command = '', ...rest] = [...(options.asNobody ? AS_NOBODY : []), ...useMachineCommand(args)];
+function runUseMachine(
+  args: readonly string[],
+  options: { prefix?: readonly string[]; temporary?: string } = {},
+) {
+  const [command = '', ...rest] = [...(options.prefix ?? []), ...useMachineCommand(args)];
   const env = { PATH: process.env.PATH, TMPDIR: options.temporary ?? tmpdir() };
   const child = spawn(command, rest, { env, stdio: ['ignore', 'pipe', 'inherit'] });
   let text = '';

@@ -124,9 +124,11 @@ async function openLocked(
     );
   }
   mkdirSync(state.root, { recursive: true });
-  if (wanted === 'relocated') return openRelocated(state, writeMark(state, { ...mark, kind: wanted }));
+  if (wanted === 'relocated') {
+    return openRelocated(state, mark.kind === undefined ? writeMark(state, { ...mark, kind: wanted }) : mark);
+  }
   try {
-    const machine = await openOverlay(state, options.network ?? 'host', findTools(deps));
+    const machine = await openOverlay(state, mark, options.network ?? 'host', findTools(deps));
     if (mark.kind === undefined) writeMark(state, { ...mark, kind: 'overlay' });
     return machine;
   } catch (error) {

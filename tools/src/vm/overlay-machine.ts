@@ -5,7 +5,7 @@
  * device nodes, and on the machine's network it cannot change interfaces or the firewall.
  * What changes on the machine while the VM runs may be seen late in it.
  */
-import { statSync } from 'node:fs';
+import { mkdirSync, rmSync, statSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LIB_FOLDER, LOG_FOLDER } from '@handlerkit/sdk/contract';
 import { type CommandOptions, type CommandResult, runCommand } from './agent-command.ts';
@@ -14,7 +14,13 @@ import { livingKeeper, startKeeper } from './keeper.ts';
 import { childrenOf, isAlive, kernelBootId, kill, listProcesses, readProcess } from './linux-process.ts';
 import type { OpenMachine } from './machine.ts';
 import { MachineError } from './machine-error.ts';
-import { type KeeperRecord, type MachineState, type Network, readBootId } from './machine-state.ts';
+import {
+  type KeeperRecord,
+  type MachineState,
+  type Mark,
+  type Network,
+  readBootId,
+} from './machine-state.ts';
 import { resolveUnder } from './root-path.ts';
 import type { SystemTools } from './system-tools.ts';
 
@@ -22,12 +28,19 @@ import type { SystemTools } from './system-tools.ts';
 const WITHHELD = ['mknod', 'sys_module', 'sys_rawio', 'sys_time', 'syslog'];
 const WITHHELD_ON_HOST_NETWORK = [...WITHHELD, 'net_admin'];
 
+/** Modes that the agent makes them with. Source: agent-contract 4.1, 11. */
+const AGENT_FOLDERS = [
+  { folder: LIB_FOLDER, mode: 0o700 },
+  { folder: LOG_FOLDER, mode: 0o755 },
+];
+
 /** How long `close` waits for the keeper of a VM that nobody else uses. */
 const CLOSE_PATIENCE_MS = 150;
 
 /** Finds the running VM or starts it. The caller holds the creation lock. Errors as `openMachine`. */
 export async function openOverlay(
   state: MachineState,
+  mark: Mark,
   network: Network,
   tools: SystemTools,
 ): Promise<OpenMachine> {
@@ -41,6 +54,7 @@ export async function openOverlay(
           'Wait until its handlers have ended, or reboot it.',
       );
     }
+    makeAgentFolders(`/proc/${keeper.pid}/root`, mark.kind === undefined);
     return openRunning(state, keeper, tools, use.release);
   } catch (error) {
     use.release();
@@ -95,6 +109,15 @@ function openRunning(
       while (isAlive(keeper) && performance.now() < until && !(await isBusy())) await delay(2);
     },
   };
+}
+
+/** A new VM has no extensions yet, even when this machine is an Azure VM with extensions of its own. */
+function makeAgentFolders(root: string, isNew: boolean): void {
+  for (const { folder, mode } of AGENT_FOLDERS) {
+    const path = resolveUnder(root, folder);
+    if (isNew) rmSync(path, { recursive: true, force: true });
+    mkdirSync(path, { recursive: true, mode });
+  }
 }
 
 /** nsenter stays outside as the parent of the VM's process, which leads a group of its own after setsid. */
