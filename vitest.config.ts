@@ -1,7 +1,8 @@
 import { defineConfig } from 'vitest/config';
 import { TotalLine } from './test/total-line.ts';
 
-const conditions = ['@handlerkit/source', 'node', 'import', 'default'];
+// Without 'import': Node would apply it to require() too, and hand a dual package's ES module to CommonJS.
+const conditions = ['@handlerkit/source', 'node', 'default'];
 const source = { resolve: { conditions }, ssr: { resolve: { conditions } } };
 const unit = (name: string, root: string) => ({
   ...source,
