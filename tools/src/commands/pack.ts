@@ -4,6 +4,8 @@ import { ARCHITECTURES } from '@handlerkit/sdk';
 import type { Argv } from 'yargs';
 import type { PackDeps, PackResult } from '../pack/pack.ts';
 
+export const command = 'pack [folder]';
+
 export interface PackArguments {
   readonly folder: string;
   readonly out: string | undefined;

@@ -13,13 +13,17 @@ export interface BundledPackage {
   readonly texts: readonly string[];
 }
 
-/** The packages that own the given source files, by name; the one in `ownFolder` is not counted. */
+/** The packages that own the given source files, by name, without the extension's own code in `ownFolder`. */
 export async function findPackages(
   files: readonly string[],
   ownFolder: string,
 ): Promise<readonly BundledPackage[]> {
   const folders = new Map<string, string | undefined>();
-  for (const file of files) folders.set(dirname(file), await packageFolder(dirname(file), folders));
+  for (const file of files) {
+    if (file.startsWith(`${ownFolder}/`) && !file.slice(ownFolder.length).includes('/node_modules/'))
+      continue;
+    folders.set(dirname(file), await packageFolder(dirname(file), folders));
+  }
   const owners = new Set(
     [...folders.values()].filter((folder) => folder !== undefined && folder !== ownFolder),
   );
