@@ -7,10 +7,10 @@ import type { Argv } from 'yargs';
 import yargs from 'yargs';
 import { registerCommands } from './commands/index.ts';
 import { interruptedError, TOOL_EXIT_CODES, toToolError, usageError } from './errors.ts';
-import { nearest } from './suggestion.ts';
 import type { CommandContext, ToolDeps } from './tool-deps.ts';
 import { createToolDeps } from './tool-deps.ts';
 import { createUi } from './ui.ts';
+import { explainUsage } from './usage-text.ts';
 
 /** Runs one command line (without node and script) to its end and sets the exit code. Never rejects. */
 export async function main(argv: readonly string[], deps: ToolDeps = createToolDeps()): Promise<void> {
@@ -86,61 +86,6 @@ function buildParser(argv: readonly string[]): Argv {
 }
 
 const NO_COMMAND = 'Name a command.';
-
-/** Sentence and hint for what yargs says about a command line. */
-function explainUsage(message: string, current: unknown, argv: readonly string[]): [string, string] {
-  const { commands, options } = readHelp(current);
-  const help = ['handlerkit', ...commands, '--help'].join(' ');
-  const recommended = /^Did you mean (.+)\?$/.exec(message)?.[1];
-  if (recommended !== undefined) {
-    const word = argv.filter((one) => !one.startsWith('-'))[commands.length] ?? '';
-    return [`There is no command "${word}". Did you mean "${recommended}"?`, help];
-  }
-  const unknown = /^Unknown arguments?: (.+)$/.exec(message)?.[1]?.split(', ');
-  if (unknown !== undefined) return [explainUnknown(unknown, options, argv), help];
-  if (message.startsWith('Not enough non-option arguments'))
-    return ['Something is missing after the command.', help];
-  const valueless = /^Not enough arguments following: (.+)$/.exec(message)?.[1];
-  if (valueless !== undefined) return [`The option --${valueless} needs a value.`, help];
-  const sentence = message.replaceAll(/\s+/g, ' ').trim();
-  return [sentence.endsWith('.') ? sentence : `${sentence}.`, help];
-}
-
-function explainUnknown(
-  unknown: readonly string[],
-  known: readonly string[],
-  argv: readonly string[],
-): string {
-  // yargs names an option twice, as it was written and in camel case.
-  const name = unknown.find((one) => argv.some((word) => nameOf(word) === one)) ?? unknown[0] ?? '';
-  if (!argv.some((word) => word.startsWith('-') && nameOf(word) === name)) {
-    return `"${name}" is one word too many, or no command.`;
-  }
-  const guess = nearest(name, known);
-  const option = name.length === 1 ? `-${name}` : `--${name}`;
-  return `There is no option ${option} here.${guess === undefined ? '' : ` Did you mean --${guess}?`}`;
-}
-
-function nameOf(word: string): string {
-  return word.replace(/^-+/, '').replace(/=.*$/s, '');
-}
-
-/**
- * The command at hand and its options, read from its help text: what yargs gives to `fail` can print help, and says it
- * nowhere else. Without the text the errors are only less helpful.
- */
-function readHelp(current: unknown): { commands: string[]; options: string[] } {
-  const help: unknown =
-    typeof current === 'object' && current !== null ? Reflect.get(current, 'help') : undefined;
-  const text: unknown = typeof help === 'function' ? Reflect.apply(help, current, []) : undefined;
-  if (typeof text !== 'string') return { commands: [], options: [] };
-  const words = (text.split('\n', 1)[0] ?? '').split(' ').slice(1);
-  const end = words.findIndex((word) => !/^[a-z-]+$/.test(word));
-  return {
-    commands: end === -1 ? words : words.slice(0, end),
-    options: [...text.matchAll(/--([a-z][a-z-]*)/g)].map((match) => match[1] ?? ''),
-  };
-}
 
 function hasFlag(argv: readonly string[], name: string): boolean {
   const end = argv.indexOf('--');

@@ -7,19 +7,19 @@ import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { ToolError, usageError } from '../errors.ts';
 import type { CommandContext } from '../tool-deps.ts';
-import { findFormer, planExtension } from '../vm/extension-change.ts';
+import type { GivenSettings } from '../vm/apply-extension.ts';
+import { applyExtension } from '../vm/apply-extension.ts';
 import type { ExtensionInstanceView } from '../vm/instance-view.ts';
 import { formatInstanceView, provisioningState } from '../vm/instance-view.ts';
 import type { LocalVm, ViewedExtension } from '../vm/local-vm.ts';
-import { reportOf, sayExplanations, sayLimits, viewExtensions, withLocalVm } from '../vm/local-vm.ts';
+import { sayExplanations, sayLimits, viewExtensions, withLocalVm } from '../vm/local-vm.ts';
 import type { MachineOptions } from '../vm/machine.ts';
-import type { PackageIdentity, StatedIdentity } from '../vm/package-identity.ts';
+import type { StatedIdentity } from '../vm/package-identity.ts';
 import { readPackageIdentity } from '../vm/package-identity.ts';
 import type { SettingsObject } from '../vm/settings-argument.ts';
 import { readSettingsArgument } from '../vm/settings-argument.ts';
-import type { KeptPackage, StoredExtension, StoredSettings, VmStore } from '../vm/store.ts';
-import { formatGoalState, handlerNameOf, keepPackage, readStore, writeStore } from '../vm/store.ts';
-import { ensureCertificate, sealProtectedSettings } from '../vm/vm-certificate.ts';
+import type { StoredExtension } from '../vm/store.ts';
+import { readStore } from '../vm/store.ts';
 
 export interface VmSetOptions {
   readonly folder: string;
@@ -48,9 +48,11 @@ export async function vmSet(options: VmSetOptions, context: CommandContext): Pro
   const isFolder = statSync(source).isDirectory();
   await withLocalVm(options.folder, options.isolation, context, async (vm) => {
     sayLimits(vm, context);
+    const { keepSettings, name, forceUpdateTag } = options;
+    const request = { keepSettings, name, forceUpdateTag };
     const apply = async (file: string): Promise<StoredExtension> => {
       const identity = await readPackageIdentity(file, options.identity);
-      return await vm.exclusively(() => applyExtension(vm, { file, identity, given, options }, context));
+      return await vm.exclusively(() => applyExtension(vm, { ...request, file, identity, given }, context));
     };
     const stored = isFolder ? await packAndApply(source, vm, context, apply) : await apply(source);
     const views = options.wait
@@ -65,18 +67,6 @@ export async function vmSet(options: VmSetOptions, context: CommandContext): Pro
 /** Milliseconds between two looks at the report. A real agent reports every 6 s; an author should not wait for that. */
 const POLL_MS = 150;
 
-interface GivenSettings {
-  readonly publicSettings: SettingsObject | undefined;
-  readonly protectedSettings: SettingsObject | undefined;
-}
-
-interface Application {
-  readonly file: string;
-  readonly identity: PackageIdentity;
-  readonly given: GivenSettings;
-  readonly options: VmSetOptions;
-}
-
 /** The packer is large, so a zip does not load it. */
 async function packAndApply<T>(
   project: string,
@@ -86,105 +76,6 @@ async function packAndApply<T>(
 ): Promise<T> {
   const { withPackedProject } = await import('./vm-pack.ts');
   return await withPackedProject(project, vm.folder, context, apply);
-}
-
-/** Under the lock: stores the new goal state, then has the agent process it, as a new goal state is. */
-async function applyExtension(
-  vm: LocalVm,
-  application: Application,
-  context: CommandContext,
-): Promise<StoredExtension> {
-  const { file, identity, given, options } = application;
-  let store = readStore(vm.folder);
-  let former = findFormer(store, identity, options.name);
-  const kept = keepPackage(vm.folder, file, `${identity.publisher}.${identity.type}`, identity.version);
-  const { certificate, settings } = sealSettings(vm, store, former, given);
-  store = { ...store, certificate };
-  const requested = {
-    identity,
-    name: options.name ?? former?.name,
-    settings: options.keepSettings ? ('keep' as const) : settings,
-    forceUpdateTag: options.forceUpdateTag,
-  };
-  if (former !== undefined && isRebuilt(former, identity, kept)) {
-    context.ui.warning(
-      `${handlerNameOf(former)} ${identity.version} is installed from another build, and the agent never unpacks a version twice: deleting it and installing it anew. To rehearse an update, raise the version.`,
-    );
-    const before = planExtension(former, requested, kept);
-    store = await removeExtension(vm, store, former, context);
-    requested.settings = before.settings;
-    former = undefined;
-  }
-  const next = planExtension(former, requested, kept);
-  sayChange(former, next, context);
-  store = {
-    ...store,
-    incarnation: store.incarnation + 1,
-    extensions: replaceExtension(store.extensions, next),
-  };
-  writeStore(vm.folder, store);
-  await vm.agent.processGoalState(formatGoalState(vm.folder, store), context.signal);
-  return next;
-}
-
-/**
- * Has the agent uninstall an extension, and takes it out of the goal state. Call it under the lock. Throws
- * `DELETE_FAILED` when the agent gave up because `disable` failed; the extension then stays.
- */
-export async function removeExtension(
-  vm: LocalVm,
-  store: VmStore,
-  extension: StoredExtension,
-  context: CommandContext,
-): Promise<VmStore> {
-  const current = { ...store, incarnation: store.incarnation + 1 };
-  writeStore(vm.folder, current);
-  const goalState = formatGoalState(vm.folder, current, extension.name);
-  await vm.agent.processGoalState(goalState, context.signal);
-  const left = reportOf(await vm.agent.report(goalState), extension);
-  if (left !== undefined) {
-    throw new ToolError(
-      'DELETE_FAILED',
-      `The agent could not remove "${extension.name}": ${firstLine(left.message)}`,
-      {
-        hint: `Look into the logs: handlerkit vm logs ${extension.name}. To start anew: handlerkit vm reset.`,
-      },
-    );
-  }
-  const extensions = current.extensions.filter((one) => one.name !== extension.name);
-  const next = { ...current, extensions };
-  writeStore(vm.folder, next);
-  return next;
-}
-
-function sealSettings(
-  vm: LocalVm,
-  store: VmStore,
-  former: StoredExtension | undefined,
-  given: GivenSettings,
-): { certificate: VmStore['certificate']; settings: StoredSettings | null } {
-  const { publicSettings, protectedSettings } = given;
-  // Azure gives every VM its certificate, whether or not a setting is protected.
-  const certificate = ensureCertificate(vm.machine, store.certificate);
-  if (publicSettings === undefined && protectedSettings === undefined) return { certificate, settings: null };
-  const sealed =
-    protectedSettings === undefined
-      ? { protectedSettings: null, thumbprint: null, protectedDigest: null }
-      : sealProtectedSettings(vm.machine, certificate, protectedSettings, former?.settings ?? null);
-  return { certificate, settings: { publicSettings: publicSettings ?? null, ...sealed } };
-}
-
-function replaceExtension(
-  extensions: readonly StoredExtension[],
-  next: StoredExtension,
-): readonly StoredExtension[] {
-  const isThere = extensions.some((extension) => extension.name === next.name);
-  if (!isThere) return [...extensions, next];
-  return extensions.map((extension) => (extension.name === next.name ? next : extension));
-}
-
-function isRebuilt(former: StoredExtension, identity: PackageIdentity, kept: KeptPackage): boolean {
-  return former.version === identity.version && former.packageDigest !== kept.packageDigest;
 }
 
 /** Looks at the report until the extension has succeeded or failed. */
@@ -245,27 +136,6 @@ function refuseFailure(
   throw new ToolError('EXTENSION_FAILED', `"${extension.name}" failed: ${firstLine(message)}`, {
     hint: `Look into its logs: handlerkit vm logs ${extension.name}`,
   });
-}
-
-function sayChange(
-  former: StoredExtension | undefined,
-  next: StoredExtension,
-  context: CommandContext,
-): void {
-  const { ui } = context;
-  const versions =
-    former === undefined || former.version === next.version
-      ? next.version
-      : `${former.version} to ${next.version}`;
-  ui.progress(`${next.name}: ${handlerNameOf(next)} ${versions}, sequence number ${next.sequence}`);
-  const isDropped =
-    (former?.settings?.publicSettings != null && next.settings?.publicSettings == null) ||
-    (former?.settings?.protectedSettings != null && next.settings?.protectedSettings == null);
-  if (isDropped) {
-    ui.warning(
-      `${next.name} had settings that were not given now, so they are gone, as with az. To leave them as they are: --keep-settings`,
-    );
-  }
 }
 
 function readGivenSettings(options: VmSetOptions, context: CommandContext): GivenSettings {

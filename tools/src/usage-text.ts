@@ -1,0 +1,91 @@
+/** What is wrong with a command line, in words that help: "did you mean", and which help to read. */
+
+/**
+ * Sentence and hint for what yargs says about a command line. `current` is what yargs gives to `fail`, `argv` what the
+ * user wrote.
+ */
+export function explainUsage(message: string, current: unknown, argv: readonly string[]): [string, string] {
+  const { commands, options } = readHelp(current);
+  const help = ['handlerkit', ...commands, '--help'].join(' ');
+  const recommended = /^Did you mean (.+)\?$/.exec(message)?.[1];
+  if (recommended !== undefined) {
+    const word = argv.filter((one) => !one.startsWith('-'))[commands.length] ?? '';
+    return [`There is no command "${word}". Did you mean "${recommended}"?`, help];
+  }
+  const unknown = /^Unknown arguments?: (.+)$/.exec(message)?.[1]?.split(', ');
+  if (unknown !== undefined) return [explainUnknown(unknown, options, argv), help];
+  if (message.startsWith('Not enough non-option arguments'))
+    return ['Something is missing after the command.', help];
+  const valueless = /^Not enough arguments following: (.+)$/.exec(message)?.[1];
+  if (valueless !== undefined) return [`The option --${valueless} needs a value.`, help];
+  const sentence = message.replaceAll(/\s+/g, ' ').trim();
+  return [sentence.endsWith('.') ? sentence : `${sentence}.`, help];
+}
+
+function explainUnknown(
+  unknown: readonly string[],
+  known: readonly string[],
+  argv: readonly string[],
+): string {
+  // yargs names an option twice, as it was written and in camel case.
+  const name = unknown.find((one) => argv.some((word) => nameOf(word) === one)) ?? unknown[0] ?? '';
+  if (!argv.some((word) => word.startsWith('-') && nameOf(word) === name)) {
+    return `"${name}" is one word too many, or no command.`;
+  }
+  const guess = nearest(name, known);
+  const option = name.length === 1 ? `-${name}` : `--${name}`;
+  return `There is no option ${option} here.${guess === undefined ? '' : ` Did you mean --${guess}?`}`;
+}
+
+function nameOf(word: string): string {
+  return word.replace(/^-+/, '').replace(/=.*$/s, '');
+}
+
+/**
+ * The command at hand and its options, read from its help text: what yargs gives to `fail` can print help, and says it
+ * nowhere else. Without the text the errors are only less helpful.
+ */
+function readHelp(current: unknown): { commands: string[]; options: string[] } {
+  const help: unknown =
+    typeof current === 'object' && current !== null ? Reflect.get(current, 'help') : undefined;
+  const text: unknown = typeof help === 'function' ? Reflect.apply(help, current, []) : undefined;
+  if (typeof text !== 'string') return { commands: [], options: [] };
+  const words = (text.split('\n', 1)[0] ?? '').split(' ').slice(1);
+  const end = words.findIndex((word) => !/^[a-z-]+$/.test(word));
+  return {
+    commands: end === -1 ? words : words.slice(0, end),
+    options: [...text.matchAll(/--([a-z][a-z-]*)/g)].map((match) => match[1] ?? ''),
+  };
+}
+
+/** The nearest of `known`, `undefined` when none is near enough to be a typing error. */
+function nearest(word: string, known: readonly string[]): string | undefined {
+  const limit = Math.max(1, Math.floor(word.length / 3));
+  let best: { word: string; distance: number } | undefined;
+  for (const candidate of known) {
+    const distance = editDistance(word, candidate);
+    if (distance <= limit && distance < (best?.distance ?? Number.POSITIVE_INFINITY)) {
+      best = { word: candidate, distance };
+    }
+  }
+  return best?.word;
+}
+
+/** Levenshtein's distance: letters to insert, delete or replace. */
+function editDistance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, column) => column);
+  for (const [row, letter] of [...a].entries()) {
+    const current = [row + 1];
+    for (const [column, other] of [...b].entries()) {
+      current.push(
+        Math.min(
+          (current[column] ?? 0) + 1,
+          (previous[column + 1] ?? 0) + 1,
+          (previous[column] ?? 0) + (letter === other ? 0 : 1),
+        ),
+      );
+    }
+    previous = current;
+  }
+  return previous.at(-1) ?? 0;
+}

@@ -1,0 +1,159 @@
+/**
+ * Changes the goal state of a local VM, and has the agent bring it about: one extension set, or one removed. Call these under
+ * the VM's lock.
+ */
+import { ToolError } from '../errors.ts';
+import type { CommandContext } from '../tool-deps.ts';
+import { findFormer, planExtension } from './extension-change.ts';
+import type { LocalVm } from './local-vm.ts';
+import { reportOf } from './local-vm.ts';
+import type { PackageIdentity } from './package-identity.ts';
+import type { SettingsObject } from './settings-argument.ts';
+import type { KeptPackage, StoredExtension, StoredSettings, VmStore } from './store.ts';
+import { formatGoalState, handlerNameOf, keepPackage, readStore, writeStore } from './store.ts';
+import { ensureCertificate, sealProtectedSettings } from './vm-certificate.ts';
+
+/** What the user gave; `undefined`: nothing. */
+export interface GivenSettings {
+  readonly publicSettings: SettingsObject | undefined;
+  readonly protectedSettings: SettingsObject | undefined;
+}
+
+/** What one `vm set` asks for. */
+export interface Application {
+  /** Path of the zip. */
+  readonly file: string;
+  readonly identity: PackageIdentity;
+  readonly given: GivenSettings;
+  /** True: `given` is not looked at. */
+  readonly keepSettings: boolean;
+  readonly name: string | undefined;
+  readonly forceUpdateTag: string | undefined;
+}
+
+/**
+ * Stores the new goal state, then has the agent process all of it, as a new goal state is. Throws what `findFormer` throws.
+ * An extension that fails is no error here; its failure is in the agent's report.
+ */
+export async function applyExtension(
+  vm: LocalVm,
+  application: Application,
+  context: CommandContext,
+): Promise<StoredExtension> {
+  const { file, identity, given, keepSettings, forceUpdateTag } = application;
+  let store = readStore(vm.folder);
+  let former = findFormer(store, identity, application.name);
+  const kept = keepPackage(vm.folder, file, `${identity.publisher}.${identity.type}`, identity.version);
+  const { certificate, settings } = sealSettings(vm, store, former, given);
+  store = { ...store, certificate };
+  const requested = {
+    identity,
+    name: application.name ?? former?.name,
+    settings: keepSettings ? ('keep' as const) : settings,
+    forceUpdateTag,
+  };
+  if (former !== undefined && isRebuilt(former, identity, kept)) {
+    context.ui.warning(
+      `${handlerNameOf(former)} ${identity.version} is installed from another build, and the agent never unpacks a version twice: deleting it and installing it anew. To rehearse an update, raise the version.`,
+    );
+    const before = planExtension(former, requested, kept);
+    store = await removeExtension(vm, store, former, context);
+    requested.settings = before.settings;
+    former = undefined;
+  }
+  const next = planExtension(former, requested, kept);
+  sayChange(former, next, context);
+  store = {
+    ...store,
+    incarnation: store.incarnation + 1,
+    extensions: replaceExtension(store.extensions, next),
+  };
+  writeStore(vm.folder, store);
+  await vm.agent.processGoalState(formatGoalState(vm.folder, store), context.signal);
+  return next;
+}
+
+/**
+ * Has the agent uninstall an extension, and takes it out of the goal state. Call it under the lock. Throws
+ * `DELETE_FAILED` when the agent gave up because `disable` failed; the extension then stays.
+ */
+export async function removeExtension(
+  vm: LocalVm,
+  store: VmStore,
+  extension: StoredExtension,
+  context: CommandContext,
+): Promise<VmStore> {
+  const current = { ...store, incarnation: store.incarnation + 1 };
+  writeStore(vm.folder, current);
+  const goalState = formatGoalState(vm.folder, current, extension.name);
+  await vm.agent.processGoalState(goalState, context.signal);
+  const left = reportOf(await vm.agent.report(goalState), extension);
+  if (left !== undefined) {
+    throw new ToolError(
+      'DELETE_FAILED',
+      `The agent could not remove "${extension.name}": ${firstLine(left.message)}`,
+      {
+        hint: `Look into the logs: handlerkit vm logs ${extension.name}. To start anew: handlerkit vm reset.`,
+      },
+    );
+  }
+  const extensions = current.extensions.filter((one) => one.name !== extension.name);
+  const next = { ...current, extensions };
+  writeStore(vm.folder, next);
+  return next;
+}
+
+function sealSettings(
+  vm: LocalVm,
+  store: VmStore,
+  former: StoredExtension | undefined,
+  given: GivenSettings,
+): { certificate: VmStore['certificate']; settings: StoredSettings | null } {
+  const { publicSettings, protectedSettings } = given;
+  // Azure gives every VM its certificate, whether or not a setting is protected.
+  const certificate = ensureCertificate(vm.machine, store.certificate);
+  if (publicSettings === undefined && protectedSettings === undefined) return { certificate, settings: null };
+  const sealed =
+    protectedSettings === undefined
+      ? { protectedSettings: null, thumbprint: null, protectedDigest: null }
+      : sealProtectedSettings(vm.machine, certificate, protectedSettings, former?.settings ?? null);
+  return { certificate, settings: { publicSettings: publicSettings ?? null, ...sealed } };
+}
+
+function replaceExtension(
+  extensions: readonly StoredExtension[],
+  next: StoredExtension,
+): readonly StoredExtension[] {
+  const isThere = extensions.some((extension) => extension.name === next.name);
+  if (!isThere) return [...extensions, next];
+  return extensions.map((extension) => (extension.name === next.name ? next : extension));
+}
+
+function isRebuilt(former: StoredExtension, identity: PackageIdentity, kept: KeptPackage): boolean {
+  return former.version === identity.version && former.packageDigest !== kept.packageDigest;
+}
+
+function sayChange(
+  former: StoredExtension | undefined,
+  next: StoredExtension,
+  context: CommandContext,
+): void {
+  const { ui } = context;
+  const versions =
+    former === undefined || former.version === next.version
+      ? next.version
+      : `${former.version} to ${next.version}`;
+  ui.progress(`${next.name}: ${handlerNameOf(next)} ${versions}, sequence number ${next.sequence}`);
+  const isDropped =
+    (former?.settings?.publicSettings != null && next.settings?.publicSettings == null) ||
+    (former?.settings?.protectedSettings != null && next.settings?.protectedSettings == null);
+  if (isDropped) {
+    ui.warning(
+      `${next.name} had settings that were not given now, so they are gone, as with az. To leave them as they are: --keep-settings`,
+    );
+  }
+}
+
+function firstLine(message: string | null): string {
+  return (message ?? '').split('\n', 1)[0] || 'no message';
+}
