@@ -1,0 +1,111 @@
+/**
+ * Runs the command: `/bin/sh`, working folder and output files of the run, nothing on stdin. A public command is exactly
+ * `/bin/sh -c COMMAND`. A protected one is in no process's arguments or environment; the shell reads it from a file that
+ * has no name any more, and its messages, `$0` and exit codes stay those of `sh -c`.
+ * Source: Custom Script 2.1.19 sections 7 and 8.
+ */
+import { join } from 'node:path';
+import type { ExecResult, Host } from '@handlerkit/sdk';
+import { HandlerError } from '@handlerkit/sdk';
+import { STDERR_FILE, STDOUT_FILE } from './download/file-name.ts';
+import { scriptError, systemCode } from './errors.ts';
+
+export interface CommandRun {
+  readonly host: Host;
+  readonly command: string;
+  /** True when the command's text must be seen nowhere. */
+  readonly isProtected: boolean;
+  /** The folder of the run, as the VM sees it. */
+  readonly folder: string;
+  readonly signal: AbortSignal;
+  /** Hides secrets in the output before it is cut. */
+  readonly redact: (text: string) => string;
+}
+
+/** Bytes of each output that the status shows. */
+export const SHOWN_BYTES = 4096;
+
+/**
+ * What `/bin/sh -c` gets for a command that comes on stdin. dash and busybox run this text first and then, because of
+ * `-s`, read stdin as their script. So the command becomes an alias, and stdin becomes a script of one line without end
+ * that gives stdin up and is that alias: the command is parsed line by line as the shell's own input, from line 1 on,
+ * outside of any builtin whose name would stand in the messages. bash reads no stdin after `-c`, but its `eval` keeps
+ * lines and messages (only a syntax error says `eval` where it would say `-c`). In dash nothing differs. `$(cat)` is an argument of no program.
+ */
+export const READ_COMMAND = [
+  'case ${BASH_VERSION-} in ?*) eval "$(cat)" </dev/null; exit;; esac;',
+  'alias handlerkit_command="$(cat)";',
+  'printf %s "exec </dev/null; handlerkit_command" >/proc/self/fd/0;',
+  // Without the line's end, busybox takes the end of this text for the end of its input.
+  'exec </proc/self/fd/0\n',
+].join(' ');
+
+/** The arguments with which a protected command is run; the command itself goes to stdin. */
+export const PROTECTED_ARGV = ['/bin/sh', '-s', '-c', READ_COMMAND] as const;
+
+/**
+ * Runs the command to its end and gives the block of text that shows its output. Throws `COMMAND_FAILED` when it ends
+ * badly, and the signal's reason when it was ended; both messages show the output so far.
+ */
+export async function runCommand(run: CommandRun): Promise<string> {
+  const result = await start(run);
+  const block = `\n[stdout]\n${shownTail(run.redact(result.stdout))}\n[stderr]\n${shownTail(run.redact(result.stderr))}`;
+  if (result.aborted || run.signal.aborted) throw withOutput(run.signal.reason, block);
+  if (result.exitCode === 0) return block;
+  const status = result.exitCode ?? -1;
+  const text = `failed to execute command: command terminated with exit status=${status}${block}`;
+  throw scriptError('COMMAND_FAILED', text);
+}
+
+/** The command line that runs a file; a path that the shell would take apart is quoted. */
+export function quotePath(path: string): string {
+  return /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
+}
+
+/** The last {@link SHOWN_BYTES} of a text, never cut through a character. */
+export function shownTail(text: string): string {
+  const bytes = Buffer.from(text);
+  let start = Math.max(0, bytes.length - SHOWN_BYTES);
+  while (start < bytes.length && ((bytes[start] ?? 0) & 0xc0) === 0x80) start++;
+  return bytes.subarray(start).toString();
+}
+
+/** More than is shown, so that a secret on the border is hidden as a whole and not only in its second half. */
+const READ_BYTES = 4 * SHOWN_BYTES;
+
+async function start(run: CommandRun): Promise<ExecResult> {
+  const { host, folder, signal } = run;
+  const stdoutFile = host.path(join(folder, STDOUT_FILE));
+  const stderrFile = host.path(join(folder, STDERR_FILE));
+  const options = { cwd: host.path(folder), stdoutFile, stderrFile, tailBytes: READ_BYTES, signal };
+  try {
+    return await (run.isProtected
+      ? host.exec(PROTECTED_ARGV, { ...options, stdin: run.command })
+      : host.exec(['/bin/sh', '-c', run.command], options));
+  } catch (thrown) {
+    if (thrown instanceof HandlerError) {
+      throw scriptError('COMMAND_UNKNOWN', `failed to execute command: ${thrown.message}`, thrown);
+    }
+    const path = thrown instanceof Error && 'path' in thrown ? thrown.path : undefined;
+    const name = path === stdoutFile ? STDOUT_FILE : path === stderrFile ? STDERR_FILE : undefined;
+    if (name === undefined) {
+      throw scriptError('COMMAND_UNKNOWN', `failed to execute command: ${systemCode(thrown)}`, thrown);
+    }
+    const error = name === STDOUT_FILE ? 'STDOUT_NOT_OPENED' : 'STDERR_NOT_OPENED';
+    throw scriptError(
+      error,
+      `failed to open ${name} file ${join(folder, name)}: ${systemCode(thrown)}`,
+      thrown,
+    );
+  }
+}
+
+function withOutput(reason: unknown, block: string): HandlerError {
+  if (!(reason instanceof HandlerError))
+    return new HandlerError('INTERRUPTED', `the command was ended${block}`);
+  return new HandlerError(reason.code, `${reason.message}${block}`, {
+    cause: reason,
+    statusCode: reason.statusCode,
+    exitCode: reason.exitCode,
+  });
+}
