@@ -257,13 +257,14 @@ describe('a handler that is gone from the goal state', () => {
 
 describe('an aborted goal state', () => {
   it('kills the command that runs, rejects with the reason and notes no failure', async () => {
-    await runIn(vm, '1.0.0', 'enable', 'sleep 600\n');
+    await runIn(vm, '1.0.0', 'enable', ': > "$lib/running"; sleep 600\n');
     const controller = new AbortController();
     const reason = new Error('stopped by the user');
     const extensions = [await vm.want('1.0.0'), await vm.want('2.0.0', { handlerName: 'Contoso.Other' })];
     const done = vm.agent.processGoalState({ id: 'incarnation_1', extensions }, controller.signal);
-    while (!(await vm.calls()).includes('enable 1.0.0'))
-      await new Promise((resolve) => setImmediate(resolve));
+    const running = join(vm.machine.libFolder, 'running');
+    while (!existsSync(running)) await new Promise((resolve) => setImmediate(resolve));
+    await vm.calls();
     controller.abort(reason);
     await expect(done).rejects.toBe(reason);
     expect(await vm.state('1.0.0')).toBe('Installed');

@@ -4,7 +4,8 @@
  * Source: WALinuxAgent 2.15 `ga/exthandlers.py` get_handler_state, set_handler_state, set_handler_status,
  * get_installed_version, remove_ext_handler; agent-contract 1.1, 7.2.
  */
-import { readdir, rm } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { readdir, rename, rm } from 'node:fs/promises';
 import type { HandlerState, HandlerStatus } from '@handlerkit/sdk/contract';
 import {
   AGENT_FOLDER_PREFIX,
@@ -20,7 +21,7 @@ import {
   parseHandlerStatus,
 } from '@handlerkit/sdk/contract';
 import type { Machine } from '../vm/machine.ts';
-import { makeFolder, readIfThere, writeWhole } from './agent-files.ts';
+import { isMissing, makeFolder, readIfThere, writeWhole } from './agent-files.ts';
 import type { HandlerInstance } from './handler-instance.ts';
 import { handlerInstance, pathIn } from './handler-instance.ts';
 
@@ -90,13 +91,19 @@ export async function listHandlers(machine: Machine): Promise<readonly HandlerIn
 }
 
 /**
- * Deletes a version's folder and its cached package; the logs stay. A detached handler may still be writing in there, so
- * what vanishes or appears meanwhile is no error at once. Throws the system's error when the folder cannot go.
+ * Deletes a version's folder and its cached package; the logs stay. The folder gets another name first, so that a
+ * detached handler that goes on writing by path cannot fill it again. Throws the system's error when it cannot go.
  */
 export async function removeHandler(handler: HandlerInstance): Promise<void> {
   const lib = handler.machine.hostPath(handler.machine.libFolder);
-  const options = { recursive: true, force: true, maxRetries: 10, retryDelay: 20 };
-  await rm(`${lib}/${handler.folderName}`, options);
+  const folder = `${lib}/${handler.folderName}`;
+  const doomed = `${folder}.${randomUUID()}.removed`;
+  try {
+    await rename(folder, doomed);
+  } catch (thrown) {
+    if (!isMissing(thrown)) throw thrown;
+  }
+  await rm(doomed, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 });
   await rm(`${lib}/${formatPackageFile(handler.handlerName, handler.version)}`, { force: true });
 }
 
