@@ -21,7 +21,7 @@ async function parse(...words: string[]) {
 }
 
 it.each<[readonly string[], object]>([
-  [['pack'], { folder: '.', list: false, out: undefined, architectures: undefined }],
+  [['pack'], { folder: '.', list: false }],
   [['pack', 'dir', '--list', '--out', 'x.zip'], { folder: 'dir', list: true, out: 'x.zip' }],
   [['pack', '--architectures', 'x64', 'arm64'], { architectures: ['x64', 'arm64'] }],
   [

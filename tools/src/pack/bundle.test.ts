@@ -1,12 +1,13 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cpSync, createReadStream, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { compileBundle } from './bundle.ts';
+import { formatLauncher } from './launcher.ts';
 import { BUN_RUNTIMES, fetchRuntime, hostArchitecture } from './runtime.ts';
 
 const fixture = fileURLToPath(new URL('./fixtures/hello', import.meta.url));
@@ -19,14 +20,12 @@ beforeEach(async () => {
 });
 afterEach(async () => rm(folder, { recursive: true, force: true }));
 
-async function compile(entry: string, work: string, env: Record<string, string> = {}) {
+async function compile(entry: string, work: string, env: Record<string, string> = {}, target = architecture) {
   mkdirSync(join(folder, work), { recursive: true });
-  const bun = await fetchRuntime(BUN_RUNTIMES[architecture], {
-    env: process.env,
-    folder,
-    progress: () => {},
-  });
-  const options = { entry, architecture, bun, runtime: bun, workFolder: join(folder, work) };
+  const deps = { env: process.env, folder, progress: () => {} };
+  const bun = await fetchRuntime(BUN_RUNTIMES[architecture], deps);
+  const runtime = await fetchRuntime(BUN_RUNTIMES[target], deps);
+  const options = { entry, architecture: target, bun, runtime, workFolder: join(folder, work) };
   return compileBundle(options, { env: { PATH: process.env.PATH, ...env } });
 }
 
@@ -77,6 +76,30 @@ it('compiles the same sources in another folder, for another user, to the same b
     fromDotEnv: null,
     text: 'Says hello, it is 1970-01-01T00:00:00Z',
   });
+});
+
+it('compiles for each architecture, with the loader that the launcher looks for', {
+  timeout: 120_000,
+}, async () => {
+  const launcher = formatLauncher({
+    handlerName: 'A.B',
+    version: '1',
+    architectures: ['x64', 'arm64'],
+    detached: false,
+  });
+  for (const [target, machine] of [
+    ['x64', 62],
+    ['arm64', 183],
+  ] as const) {
+    const { executable } = await compile(join(fixture, 'src/main.ts'), target, {}, target);
+    const handle = await open(executable);
+    const head = (await handle.read(Buffer.alloc(4096), 0, 4096, 0)).buffer;
+    await handle.close();
+    // e_machine of the ELF header; the interpreter's path lies behind the program headers.
+    expect(head.readUInt16LE(18)).toBe(machine);
+    const loader = /\/lib(?:64)?\/ld-linux-[\w-]+\.so\.\d/.exec(head.toString('latin1'))?.[0];
+    expect(launcher).toContain(`program=$own/handler-${target} loader=${loader} ;;`);
+  }
 });
 
 it('tells when the path of the build is in the program', { timeout: 60_000 }, async () => {

@@ -118,6 +118,23 @@ describe.each(shells.map((shell) => ({ shell, title: shell.join(' ') })))('in $t
     expect(await readdir(join(base, 'status'))).toEqual(['7.status']);
   });
 
+  it('writes into the folder that the agent names, and nothing but its line when it cannot write', async () => {
+    await install(false);
+    fakeProgram('uname', 'echo riscv64');
+    const other = join(parent, 'other');
+    const env = { ConfigSequenceNumber: '7', AZURE_GUEST_AGENT_EXTENSION_PATH: other };
+    expect(start(shell, ['enable'], env).status).toBe(51);
+    expect(await readdir(join(other, 'status'))).toEqual(['7.status']);
+    expect(await readdir(join(base, 'status'))).toEqual([]);
+    writeFileSync(join(parent, 'file'), '');
+    const result = start(shell, ['enable'], {
+      ...env,
+      AZURE_GUEST_AGENT_EXTENSION_PATH: join(parent, 'file'),
+    });
+    expect(result.status).toBe(51);
+    expect(result.stderr.trim().split('\n')).toHaveLength(1);
+  });
+
   it('writes no status for other operations than enable', async () => {
     await install(false);
     fakeProgram('uname', 'echo riscv64');
@@ -271,7 +288,9 @@ describe.runIf(namespace !== undefined)('in a mount namespace of its own', () =>
     );
     expect(inside(withSystemd, { ConfigSequenceNumber: '3' }).status).toBe(0);
     expect(await awaitFile(join(base, 'ran'))).toBe('started\n');
-    expect(readFileSync(join(base, 'scope'), 'utf8')).toMatch(/^--scope --quiet --collect -- /);
+    expect(readFileSync(join(base, 'scope'), 'utf8')).toMatch(
+      /^--scope --quiet --collect --no-ask-password -- /,
+    );
     expect((await readdir(base)).sort()).toEqual(['bin', 'config', 'enable', 'ran', 'scope', 'status']);
   });
 

@@ -119,9 +119,9 @@ write_error() {
   find_sequence || return
   is_final && return
   umask 077
-  [ -d "$status_folder" ] || mkdir -p "$status_folder" || return
+  [ -d "$status_folder" ] || mkdir -p "$status_folder" 2>/dev/null || return
   time=$(date -u +%Y-%m-%dT%H:%M:%SZ)
-  if printf '%s\\n' ${statusText('error', EXIT_CODES.unsupportedSystem, `Enable failed: ${REASON_TOKEN}`)} >"$temporary"; then
+  if { printf '%s\\n' ${statusText('error', EXIT_CODES.unsupportedSystem, `Enable failed: ${REASON_TOKEN}`)} >"$temporary"; } 2>/dev/null; then
     mv -f "$temporary" "$status_file"
   else
     rm -f "$temporary"
@@ -182,9 +182,9 @@ function detachedEnable(): string {
   find_sequence || exit 0
   [ -e "$status_file" ] && exit 0
   umask 077
-  [ -d "$status_folder" ] || mkdir -p "$status_folder" || exit 0
+  [ -d "$status_folder" ] || mkdir -p "$status_folder" 2>/dev/null || exit 0
   time=$(date -u +%Y-%m-%dT%H:%M:%SZ)
-  printf '%s\\n' ${statusText('transitioning', 0, 'Enable in progress')} >"$temporary" || exit 0
+  { printf '%s\\n' ${statusText('transitioning', 0, 'Enable in progress')} >"$temporary"; } 2>/dev/null || exit 0
   # A link never replaces a status that the handler wrote in the meantime.
   ln "$temporary" "$status_file" 2>/dev/null
   exec rm -f "$temporary"
@@ -196,12 +196,12 @@ if [ "$operation" = enable ]; then
   placeholder
   [ -n "$detach" ] && exec "$program" "$@" "$detach"
   claim=$base/.start.$$
-  if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null 2>&1 && printf '' >"$claim"; then
+  if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null 2>&1 && { printf '' >"$claim"; } 2>/dev/null; then
     # shellcheck disable=SC2016 # the inner shells expand these
     setsid /bin/sh -c '
       claim=$1
       shift
-      systemd-run --scope --quiet --collect -- /bin/sh -c "rm \\"\\$0\\" && exec setsid \\"\\$@\\"" "$claim" "$@"
+      systemd-run --scope --quiet --collect --no-ask-password -- /bin/sh -c "rm \\"\\$0\\" && exec setsid \\"\\$@\\"" "$claim" "$@"
       rm "$claim" && exec "$@"
     ' "$0" "$claim" "$program" "$@" </dev/null >/dev/null 2>&1 &
   else
