@@ -29,15 +29,15 @@ describe('parseJson', () => {
   });
 
   it.each([
-    ['{"a":1,}', 'a comma too many'],
-    ['{"a":1} // x', 'a comment'],
-    ['{"a":NaN}', 'NaN'],
-    ["{'a':1}", 'single quotes'],
-    ['{"a":"\u0000"}', 'a control character'],
-    ['{"a":1}{"a":2}', 'two documents'],
-    ['\uFEFF\uFEFF{}', 'two byte order marks'],
-    ['['.repeat(100_000), '100,000 open brackets'],
-  ])('refuses %.20s…: %s', (text) => {
+    ['a comma too many', '{"a":1,}'],
+    ['a comment', '{"a":1} // x'],
+    ['NaN', '{"a":NaN}'],
+    ['single quotes', "{'a':1}"],
+    ['a control character', '{"a":"\u0000"}'],
+    ['two documents', '{"a":1}{"a":2}'],
+    ['two byte order marks', '\uFEFF\uFEFF{}'],
+    ['100,000 open brackets', '['.repeat(100_000)],
+  ])('refuses %s', (_reason, text) => {
     expect(() => parseJson(text, 'f')).toThrow(ContractError);
   });
 
