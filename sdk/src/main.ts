@@ -3,6 +3,7 @@
  */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { EXIT_CODES } from './contract/exit-codes.ts';
 import { HandlerError, toHandlerError } from './errors.ts';
 import type { HandlerDefinition } from './handler.ts';
 import { realProgramPath } from './handler-files.ts';
@@ -34,7 +35,12 @@ export async function runHandler<Public, Protected>(
       stop.abort(new HandlerError('INTERRUPTED', `the run was ended by ${name} before it finished`)),
     );
   }
-  process.on('uncaughtException', (thrown) => stop.abort(toHandlerError(thrown, 'INTERNAL')));
+  const onStray = (thrown: unknown): void =>
+    stop.abort(
+      new HandlerError('INTERNAL', `an error that nobody caught: ${toHandlerError(thrown).message}`),
+    );
+  process.on('uncaughtException', onStray);
+  process.on('unhandledRejection', onStray);
   process.exitCode = await runOperation(definition, description, words, {
     host: createHost(),
     programPath: realProgramPath(isScript(script) ? script : process.execPath),
@@ -47,12 +53,17 @@ export async function runHandler<Public, Protected>(
 /** The same command in a session of its own, without streams; this process ends at once. */
 function detach(script: string | undefined, words: readonly string[]): void {
   const own = isScript(script) ? [...process.execArgv, script] : [];
-  spawn(process.execPath, [...own, ...words], { detached: true, stdio: 'ignore' }).unref();
+  const child = spawn(process.execPath, [...own, ...words], { detached: true, stdio: 'ignore' });
+  child.once('error', (error) => {
+    process.stderr.write(`${process.execPath} cannot be started: ${error.message}\n`);
+    process.exitCode = EXIT_CODES.handlerError;
+  });
+  child.unref();
 }
 
-/** False in a compiled program, where the script is a name inside the executable. */
+/** False in a compiled program: there the script is a name inside the executable, and bun says that it exists. */
 function isScript(script: string | undefined): script is string {
-  return script !== undefined && existsSync(script);
+  return script !== undefined && !script.startsWith('/$bunfs/') && existsSync(script);
 }
 
 /**
