@@ -65,26 +65,37 @@ function decideRunning(
   }
   killChildren(run.host, journal);
   // Claimed, but `mrseq` was never written: the author's code had not begun, so the run may simply begin now.
-  const hadBegun = isProcessed(journal.sequence, stored);
-  if (!hadBegun) return undefined;
+  if (!isProcessed(journal.sequence, stored)) return undefined;
   const isOwn = journal.sequence === sequence;
   if (isOwn && run.description.enable.onInterrupted === 'rerun') {
     question.claim();
     return { kind: 'run' };
   }
-  const error = deathOf(run, journal);
-  const status = errorStatus('enable', error, run.host.now());
-  store.writeJournal({ ...journal, state: 'finished', children: [], status });
-  store.writeStatus(journal.sequence, status);
+  const error = settleDead(run, store, journal);
   if (isOwn && run.description.enable.rerun === 'once-per-sequence') {
     return { kind: 'done', reason: error.message, exitCode: error.exitCode };
   }
   return undefined;
 }
 
+/** Ends a run whose process has died with a final status that says so. Called under the lock. */
+export function settleDead(run: OperationRun, store: RunStore, journal: Journal): HandlerError {
+  const error = deathOf(run, journal);
+  const status = errorStatus('enable', error, run.host.now());
+  store.writeJournal({ ...journal, state: 'finished', children: [], status });
+  store.writeStatus(journal.sequence, status);
+  return error;
+}
+
 function deathOf(run: OperationRun, journal: Journal): HandlerError {
   if (journal.stop === 'superseded') {
     return new HandlerError('SUPERSEDED', 'newer settings arrived, and the run did not end in time');
+  }
+  if (journal.stop !== undefined) {
+    return new HandlerError(
+      'INTERRUPTED',
+      `the extension was ${journal.stop}, and the run did not end in time`,
+    );
   }
   const isSameBoot = journal.process.bootId === readBootId(run.host);
   const cause = isSameBoot ? 'its process was killed' : 'the machine was restarted';
@@ -107,6 +118,11 @@ function settleProcessed(
   if (journal?.sequence === sequence && journal.status !== undefined) {
     store.writeStatus(sequence, journal.status);
     return done(`sequence ${sequence} was processed before; its status was missing and is restored`);
+  }
+  // After a power failure `mrseq` may be there without its journal: that, too, is a run that died.
+  if (sequence === stored && run.description.enable.onInterrupted === 'rerun') {
+    question.claim();
+    return { kind: 'run' };
   }
   const text =
     stored !== undefined && sequence < stored

@@ -4,13 +4,14 @@
  * keeps the streams open holds up nobody.
  */
 
-import type { ChildProcess } from 'node:child_process';
+import type { ChildProcess, SpawnOptions } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { constants as fsConstants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { constants as osConstants, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { HandlerError } from './errors.ts';
 
 export interface ExecOptions {
@@ -24,11 +25,11 @@ export interface ExecOptions {
   /** Where stdout goes, made anew with mode 0600; default: a temporary file that is deleted afterwards. */
   readonly stdoutFile?: string;
   readonly stderrFile?: string;
-  /** Milliseconds after which the whole process group gets SIGTERM; default: no limit. */
+  /** Milliseconds after which the whole process group gets SIGTERM; default, and beyond 24 days: no limit. */
   readonly timeoutMs?: number;
   /** Milliseconds between SIGTERM and SIGKILL. */
   readonly graceMs?: number;
-  /** Ends the process group in the same way when it is aborted. */
+  /** Ends the process group in the same way when it is aborted; aborted beforehand, nothing is started. */
   readonly signal?: AbortSignal;
   /** Bytes of each stream that the result holds, counted from the end. */
   readonly tailBytes?: number;
@@ -58,6 +59,7 @@ export const DEFAULT_TAIL_BYTES = 64 * 1024;
 export async function execCommand(argv: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
   const [program, ...args] = argv;
   if (program === undefined) throw new HandlerError('COMMAND_NOT_STARTED', 'no program was named');
+  if (options.signal?.aborted === true) return NOT_STARTED;
   const scratch = await mkdtemp(join(tmpdir(), 'handlerkit-exec-'));
   const files: FileHandle[] = [];
   const openFile = async (path: string, flags: number): Promise<FileHandle> => {
@@ -65,14 +67,20 @@ export async function execCommand(argv: readonly string[], options: ExecOptions 
     files.push(handle);
     return handle;
   };
+  const openOutput = async (path: string): Promise<FileHandle> => {
+    const handle = await openFile(path, OUTPUT_FLAGS);
+    // A file of an earlier run keeps its mode when it is opened.
+    if ((await handle.stat()).isFile()) await handle.chmod(0o600);
+    return handle;
+  };
   try {
-    const stdout = await openFile(options.stdoutFile ?? join(scratch, 'stdout'), OUTPUT_FLAGS);
-    const stderr = await openFile(options.stderrFile ?? join(scratch, 'stderr'), OUTPUT_FLAGS);
+    const stdout = await openOutput(options.stdoutFile ?? join(scratch, 'stdout'));
+    const stderr = await openOutput(options.stderrFile ?? join(scratch, 'stderr'));
     const stdin = await openInput(options, scratch, openFile);
     // The open files live on without their names, so that nothing is left behind however this process ends.
     await rm(scratch, { recursive: true, force: true });
     const started = performance.now();
-    const child = spawn(program, args, {
+    const child = start(program, args, {
       detached: true,
       stdio: [stdin.fd, stdout.fd, stderr.fd],
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
@@ -118,7 +126,43 @@ export function shellExitCode(result: Pick<ExecResult, 'exitCode' | 'signal'>): 
   return 128 + (result.signal === null ? 0 : (osConstants.signals[result.signal] ?? 0));
 }
 
-const OUTPUT_FLAGS = fsConstants.O_RDWR | fsConstants.O_CREAT | fsConstants.O_TRUNC | fsConstants.O_NOFOLLOW;
+// O_APPEND: a child that opens /dev/stderr by itself must not write over what is there.
+const OUTPUT_FLAGS =
+  fsConstants.O_RDWR |
+  fsConstants.O_CREAT |
+  fsConstants.O_TRUNC |
+  fsConstants.O_APPEND |
+  fsConstants.O_NOFOLLOW;
+
+/** The longest time that a timer can measure; it takes more for none. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+const POLL_MS = 20;
+
+/** What a command gives that was aborted before it began: the same as one that its abort ended. */
+const NOT_STARTED: ExecResult = {
+  exitCode: null,
+  signal: 'SIGTERM',
+  timedOut: false,
+  aborted: true,
+  stdout: '',
+  stderr: '',
+  durationMs: 0,
+};
+
+/** `spawn` throws some failures and tells others later; the thrown ones may show an argument, so only their code is kept. */
+function start(program: string, args: readonly string[], options: SpawnOptions): ChildProcess {
+  try {
+    return spawn(program, args, options);
+  } catch (cause) {
+    throw notStarted(program, cause);
+  }
+}
+
+function notStarted(program: string, cause: unknown): HandlerError {
+  const reason =
+    typeof cause === 'object' && cause !== null && 'code' in cause ? String(cause.code) : 'unknown reason';
+  return new HandlerError('COMMAND_NOT_STARTED', `${program} cannot be started: ${reason}`);
+}
 
 async function openInput(
   options: ExecOptions,
@@ -137,26 +181,46 @@ async function openInput(
   return openFile(path, fsConstants.O_RDONLY);
 }
 
+/**
+ * What the child left in its own group must not outlive a limit or a cancellation, but has the same grace: a shell ends
+ * at once, the package manager that it started needs a moment.
+ */
+async function endGroup(pid: number, killAt: number): Promise<void> {
+  while (groupExists(pid) && performance.now() < killAt) await delay(POLL_MS);
+  signalGroup(pid, 'SIGKILL');
+}
+
+function groupExists(pid: number): boolean {
+  try {
+    return process.kill(-pid, 0);
+  } catch {
+    return false;
+  }
+}
+
 type End = Pick<ExecResult, 'exitCode' | 'signal' | 'timedOut' | 'aborted'>;
 
 function waitForEnd(child: ChildProcess, program: string, options: ExecOptions): Promise<End> {
   return new Promise((resolve, reject) => {
     const { pid } = child;
+    const { timeoutMs = Number.POSITIVE_INFINITY, graceMs = DEFAULT_GRACE_MS } = options;
     let timedOut = false;
     let aborted = false;
     let killer: NodeJS.Timeout | undefined;
+    let killAt = 0;
     const stop = (): void => {
       if (pid === undefined || killer !== undefined) return;
       signalGroup(pid, 'SIGTERM');
-      killer = setTimeout(() => signalGroup(pid, 'SIGKILL'), options.graceMs ?? DEFAULT_GRACE_MS);
+      killAt = performance.now() + graceMs;
+      killer = setTimeout(() => signalGroup(pid, 'SIGKILL'), graceMs);
     };
     const limit =
-      options.timeoutMs === undefined
+      timeoutMs > LONGEST_TIMER_MS
         ? undefined
         : setTimeout(() => {
             timedOut = true;
             stop();
-          }, options.timeoutMs);
+          }, timeoutMs);
     const onAbort = (): void => {
       aborted = true;
       stop();
@@ -168,14 +232,13 @@ function waitForEnd(child: ChildProcess, program: string, options: ExecOptions):
     };
     child.once('error', (cause) => {
       settle();
-      const reason = 'code' in cause ? String(cause.code) : 'unknown reason';
-      reject(new HandlerError('COMMAND_NOT_STARTED', `${program} cannot be started: ${reason}`, { cause }));
+      reject(notStarted(program, cause));
     });
     child.once('exit', (exitCode, signal) => {
       settle();
-      // What the child left in its own group must not outlive a limit or a cancellation.
-      if (pid !== undefined && (timedOut || aborted)) signalGroup(pid, 'SIGKILL');
-      resolve({ exitCode, signal, timedOut, aborted });
+      const end = { exitCode, signal, timedOut, aborted };
+      if (pid === undefined || killer === undefined) resolve(end);
+      else endGroup(pid, killAt).then(() => resolve(end), reject);
     });
     if (pid !== undefined) options.onStart?.(pid);
     if (options.signal?.aborted === true) onAbort();

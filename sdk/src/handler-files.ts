@@ -86,7 +86,10 @@ export function findSequence(
   for (const name of listFolder(host.path(environment.configFolder))) {
     const parsed = parseSettingsFile(name);
     if (parsed === undefined || parsed.extensionName !== variables.extensionName) continue;
-    const timeMs = statSync(host.path(join(environment.configFolder, name))).mtimeMs;
+    const timeMs = statSync(host.path(join(environment.configFolder, name)), {
+      throwIfNoEntry: false,
+    })?.mtimeMs;
+    if (timeMs === undefined) continue;
     const isNewer =
       newest === undefined ||
       timeMs > newest.timeMs ||

@@ -24,7 +24,7 @@ export interface OperationContext {
   readonly operation: Operation;
   readonly host: Host;
   readonly log: Logger;
-  /** Aborted by SIGTERM or SIGINT, in enable also by the time limit. */
+  /** Aborted by SIGTERM or SIGINT and by the time limit. */
   readonly signal: AbortSignal;
   /** Absolute path of a folder of the extension's own, mode 0700. It outlives versions and goes with the extension. */
   readonly dataFolder: string;

@@ -14,7 +14,7 @@ export interface Host {
   now(): Date;
   /** Milliseconds of a clock that never jumps, for durations and limits. */
   elapsedMs(): number;
-  /** Waits; rejects with the signal's reason when it is aborted. */
+  /** Waits, 24 days at most; rejects with the signal's reason when it is aborted. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
   /** Runs a program to its end. See {@link ExecOptions}. */
   exec(argv: readonly string[], options?: ExecOptions): Promise<ExecResult>;
@@ -22,6 +22,9 @@ export interface Host {
   /** Where an absolute path of the VM is found on this machine. Every path of the VM goes through it. */
   path(absolute: string): string;
 }
+
+/** What a timer can measure, 24 days: it would take more for nothing. */
+const LONGEST_SLEEP_MS = 2 ** 31 - 1;
 
 /** The machine that this process runs on. */
 export function createHost(env: Readonly<Record<string, string | undefined>> = process.env): Host {
@@ -31,7 +34,11 @@ export function createHost(env: Readonly<Record<string, string | undefined>> = p
     now: () => new Date(),
     elapsedMs: () => performance.now(),
     sleep: async (ms, signal) => {
-      await delay(Math.max(0, ms), undefined, signal === undefined ? {} : { signal });
+      try {
+        await delay(Math.min(Math.max(0, ms), LONGEST_SLEEP_MS), undefined, { ...(signal && { signal }) });
+      } catch (thrown) {
+        throw signal?.aborted === true ? signal.reason : thrown;
+      }
     },
     exec: execCommand,
     fetch: (...input) => globalThis.fetch(...input),

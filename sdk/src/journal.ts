@@ -44,6 +44,11 @@ export function journalPath(handlerFolder: string, extensionName: string | undef
   return join(handlerFolder, extensionName === undefined ? SUFFIX : `${extensionName}.${SUFFIX}`);
 }
 
+/** The configuration whose journal a file is; `undefined` for the only one. Say {@link isJournalFile} first. */
+export function journalOwner(name: string): string | undefined {
+  return name === SUFFIX ? undefined : name.slice(0, -SUFFIX.length - 1);
+}
+
 /** True for the name of a journal file; `update` carries these over. */
 export function isJournalFile(name: string): boolean {
   return name === SUFFIX || name.endsWith(`.${SUFFIX}`);

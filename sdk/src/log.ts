@@ -6,7 +6,7 @@ import { appendFileSync, mkdirSync, renameSync, statSync, writeFileSync } from '
 import { join } from 'node:path';
 import { EVENT_LIMITS, formatEvent, formatEventFile } from './contract/events.ts';
 import type { HandlerEnvironment } from './contract/handler-environment.ts';
-import { cleanText } from './contract/status.ts';
+import { cleanText, cutText } from './contract/status.ts';
 import type { Logger } from './handler.ts';
 import { listFolder } from './handler-files.ts';
 import type { Host } from './host.ts';
@@ -16,7 +16,9 @@ import type { Redactor } from './redaction.ts';
 export const HANDLER_LOG_FILE = 'handler.log';
 /** Bytes after which the log becomes `handler.log.1`; one older file is kept. */
 const ROTATE_BYTES = 10 * 1024 * 1024;
+/** A longer line, or one whose fields have no JSON form, keeps the beginning and the end of its message. */
 const LINE_CHARACTERS = 16 * 1024;
+const CUT_CHARACTERS = 2 * 1024;
 
 export interface LogContext {
   readonly version: string;
@@ -37,8 +39,12 @@ export function openLog(
   const file = host.path(join(environment.logFolder, HANDLER_LOG_FILE));
   const { operationId, ...shown } = context;
   const write = (level: string, message: string, fields: Readonly<Record<string, unknown>> = {}): void => {
-    const line = { time: host.now().toISOString(), level, ...shown, pid: process.pid, message, ...fields };
-    appendLine(file, redactor.redact(cleanText(toJson(line))).slice(0, LINE_CHARACTERS));
+    const head = { time: host.now().toISOString(), level, ...shown, pid: process.pid };
+    // Each text by itself: in the finished line a secret and its neighbours could not be told from JSON's own characters.
+    const clean = (text: string): string => cleanText(redactor.redact(text));
+    const line = toJson({ ...head, message, ...fields }, clean);
+    if (line !== undefined && line.length <= LINE_CHARACTERS) appendLine(file, line);
+    else appendLine(file, JSON.stringify({ ...head, message: cutText(clean(message), CUT_CHARACTERS) }));
   };
   let events = 0;
   let dropped = 0;
@@ -104,13 +110,13 @@ function writeEvent(host: Host, folder: string, text: string, counter: number): 
   }
 }
 
-function toJson(line: Readonly<Record<string, unknown>>): string {
+function toJson(
+  line: Readonly<Record<string, unknown>>,
+  clean: (text: string) => string,
+): string | undefined {
   try {
-    return JSON.stringify(line);
+    return JSON.stringify(line, (_, value: unknown) => (typeof value === 'string' ? clean(value) : value));
   } catch {
-    return JSON.stringify(
-      { ...line, message: 'a log line whose fields have no JSON form' },
-      Object.keys(line).slice(0, 7),
-    );
+    return undefined;
   }
 }

@@ -16,6 +16,9 @@ import type { Host } from './host.ts';
 import { openLog } from './log.ts';
 import type { Redactor } from './redaction.ts';
 
+/** Seconds before the agent's own limit at which an operation ends by itself, to be able to say so. */
+export const AGENT_MARGIN_SECONDS = 20;
+
 export interface OperationRun {
   readonly operation: Operation;
   readonly host: Host;
@@ -59,7 +62,7 @@ export async function startOperation(input: OperationInput): Promise<OperationRu
   return { operation, host, description, variables, own, environment, sequence, data, redactor, log, signal };
 }
 
-/** What every author's function gets. */
+/** What every author's function gets; `signal` is replaced where the operation has limits. */
 export function operationContext(run: OperationRun): OperationContext {
   return {
     operation: run.operation,

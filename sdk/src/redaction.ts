@@ -15,38 +15,77 @@ export interface Redactor {
   addSecret(secret: string): void;
   /** Adds every string inside `value`, at any depth. Keys are not secret. */
   addSecrets(value: unknown): void;
+  /** Hides every secret in `text`, also where two of them overlap. Takes one pass, however many secrets there are. */
   redact(text: string): string;
 }
 
 export function createRedactor(): Redactor {
-  const secrets = new Set<string>();
-  let sorted: string[] | undefined;
+  const index: SecretIndex = new Map();
   const addSecret = (secret: string): void => {
-    for (const form of formsOf(secret)) {
-      if (form.length >= SHORTEST_SECRET) secrets.add(form);
-    }
-    sorted = undefined;
+    for (const form of formsOf(secret)) if (form.length >= SHORTEST_SECRET) addForm(index, form);
   };
   return {
     addSecret,
     addSecrets: (value) => {
       for (const text of stringsIn(value)) addSecret(text);
     },
-    redact: (text) => {
-      // Longest first, so that a secret inside another does not leave the rest of the longer one.
-      sorted ??= [...secrets].sort((a, b) => b.length - a.length);
-      let result = text;
-      for (const secret of sorted) if (result.includes(secret)) result = result.replaceAll(secret, HIDDEN);
-      return redactUrls(result);
-    },
+    redact: (text) => redactUrls(hideSecrets(index, text)),
   };
 }
 
 /** Hides query, fragment and user information of every URL in `text`, also when it stands in quotes. */
 export function redactUrls(text: string): string {
+  if (!text.includes('://')) return text;
   return text
     .replace(/\b([a-z][a-z0-9+.-]{1,20}:\/\/)[^\s/?#@"'<>]*@/gi, `$1${HIDDEN}@`)
-    .replace(/\b([a-z][a-z0-9+.-]{1,20}:\/\/[^\s?#"'<>]*)[?#][^\s"'<>]*/gi, `$1?${HIDDEN}`);
+    .replace(/\b[a-z][a-z0-9+.-]{1,20}:\/\/[^\s"'<>]*/gi, (url) => {
+      const end = url.search(/[?#]/);
+      return end < 0 ? url : `${url.slice(0, end)}?${HIDDEN}`;
+    });
+}
+
+/** Secrets by their first characters, then by length, the longest first. */
+type SecretIndex = Map<string, { readonly length: number; readonly secrets: Set<string> }[]>;
+
+function addForm(index: SecretIndex, form: string): void {
+  const head = form.slice(0, SHORTEST_SECRET);
+  const groups = index.get(head) ?? [];
+  const at = groups.findIndex((group) => group.length <= form.length);
+  const found = at < 0 ? undefined : groups[at];
+  if (found?.length === form.length) found.secrets.add(form);
+  else groups.splice(at < 0 ? groups.length : at, 0, { length: form.length, secrets: new Set([form]) });
+  index.set(head, groups);
+}
+
+function hideSecrets(index: SecretIndex, text: string): string {
+  if (index.size === 0) return text;
+  const parts: string[] = [];
+  // What stands before `shown` is in `parts`; a secret that was found reaches to `end`.
+  let shown = 0;
+  let end = -1;
+  const close = (): void => {
+    parts.push(HIDDEN);
+    shown = end;
+    end = -1;
+  };
+  for (let i = 0; i + SHORTEST_SECRET <= text.length; i++) {
+    if (i === end) close();
+    const length = longestSecretAt(index, text, i);
+    if (length === 0) continue;
+    if (end < 0) parts.push(text.slice(shown, i));
+    end = Math.max(end, i + length);
+  }
+  if (end >= 0) close();
+  return shown === 0 ? text : `${parts.join('')}${text.slice(shown)}`;
+}
+
+function longestSecretAt(index: SecretIndex, text: string, at: number): number {
+  const groups = index.get(text.slice(at, at + SHORTEST_SECRET));
+  if (groups === undefined) return 0;
+  for (const { length, secrets } of groups) {
+    if (at + length <= text.length && secrets.has(text.slice(at, at + length))) return length;
+  }
+  return 0;
 }
 
 function formsOf(secret: string): string[] {

@@ -5,18 +5,21 @@
  */
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { formatSequenceFile } from './contract/package-layout.ts';
-import { HandlerError } from './errors.ts';
-import type { HandlerDefinition } from './handler.ts';
+import { OPERATION_TIMEOUT_SECONDS } from './contract/operations.ts';
+import { settleDead } from './enable-decision.ts';
+import { HandlerError, toHandlerError } from './errors.ts';
+import type { HandlerDefinition, OperationContext } from './handler.ts';
 import type { HandlerFolder } from './handler-files.ts';
 import { listFolder, siblingFolder } from './handler-files.ts';
 import type { StopReason } from './journal.ts';
-import { isJournalFile, journalPath, readJournal, writeJournal } from './journal.ts';
+import { isJournalFile, journalOwner } from './journal.ts';
+import { createLimits } from './limits.ts';
 import { withLock } from './lock.ts';
 import type { OperationRun } from './operation-run.ts';
-import { operationContext } from './operation-run.ts';
+import { AGENT_MARGIN_SECONDS, operationContext } from './operation-run.ts';
 import { isRunning } from './process-identity.ts';
-import { stopWorker } from './stop-run.ts';
+import { isSequenceFile, openRunStore } from './run-store.ts';
+import { killChildren, stopWorker } from './stop-run.ts';
 
 type Definition = Pick<HandlerDefinition<never, never>, 'install' | 'disable' | 'update' | 'uninstall'>;
 
@@ -24,8 +27,11 @@ type Definition = Pick<HandlerDefinition<never, never>, 'install' | 'disable' | 
 export async function install(definition: Definition, run: OperationRun): Promise<void> {
   const { data, host, own, variables } = run;
   data.create();
-  await withLock(host.path(data.path), () => data.claim(own.version));
-  await definition.install?.({ ...operationContext(run), uninstallExitCode: variables.uninstallExitCode });
+  await withLock(host, data.path, () => data.claim(own.version));
+  await runLimited(run, definition.install, {
+    ...operationContext(run),
+    uninstallExitCode: variables.uninstallExitCode,
+  });
 }
 
 /**
@@ -36,28 +42,30 @@ export async function update(definition: Definition, run: OperationRun): Promise
   const { data, host, variables, log } = run;
   const { source, target } = updateFolders(run);
   data.create();
-  await withLock(host.path(data.path), () => {
+  await withLock(host, data.path, () => {
     carryState(run, source, target);
     data.claim(target.version);
   });
   log.info('state carried over', { from: source.version, to: target.version });
   try {
-    await definition.update?.({
+    await runLimited(run, definition.update, {
       ...operationContext(run),
       fromVersion: source.version,
       toVersion: target.version,
       disableExitCode: variables.disableExitCode,
     });
   } catch (thrown) {
-    await withLock(host.path(data.path), () => data.claim(source.version));
+    await withLock(host, data.path, () => data.claim(source.version));
     throw thrown;
   }
 }
 
 /** Ends a daemon (`rerun: "always"`) and runs the author's `disable`. A run that works through its settings goes on. */
 export async function disable(definition: Definition, run: OperationRun): Promise<void> {
-  if (run.description.enable.rerun === 'always') await stopRuns(run, 'disabled', run.variables.extensionName);
-  await definition.disable?.(operationContext(run));
+  if (run.description.enable.rerun === 'always') {
+    await stopRuns(run, 'disabled', [run.variables.extensionName]);
+  }
+  await runLimited(run, definition.disable, operationContext(run));
 }
 
 /**
@@ -70,8 +78,9 @@ export async function uninstall(definition: Definition, run: OperationRun): Prom
     log.info('another version has taken the data over; nothing is removed', { owner: data.owner() });
     return;
   }
-  await stopRuns(run, 'uninstalled', undefined);
-  await definition.uninstall?.(operationContext(run));
+  const journals = listFolder(run.host.path(run.own.folder)).filter(isJournalFile);
+  await stopRuns(run, 'uninstalled', journals.map(journalOwner));
+  await runLimited(run, definition.uninstall, operationContext(run));
   data.remove();
 }
 
@@ -92,31 +101,57 @@ function updateFolders(run: OperationRun): { source: HandlerFolder; target: Hand
 
 function carryState(run: OperationRun, source: HandlerFolder, target: HandlerFolder): void {
   if (source.folder === target.folder) return;
-  const sequenceFile = formatSequenceFile();
   for (const name of listFolder(run.host.path(source.folder))) {
-    const isState = isJournalFile(name) || name === sequenceFile || name.endsWith(`.${sequenceFile}`);
-    if (!isState) continue;
+    if (!isJournalFile(name) && !isSequenceFile(name)) continue;
     copyFileSync(run.host.path(join(source.folder, name)), run.host.path(join(target.folder, name)));
   }
 }
 
-/** Ends the running workers: of one configuration, or of all with `extensionName` undefined and reason `uninstalled`. */
+/** Ends the running workers of these configurations, and says so in the status of one that could not say it itself. */
 async function stopRuns(
   run: OperationRun,
   stop: StopReason,
-  extensionName: string | undefined,
+  extensionNames: readonly (string | undefined)[],
 ): Promise<void> {
-  const { host, own } = run;
-  const paths =
-    stop === 'uninstalled'
-      ? listFolder(host.path(own.folder))
-          .filter(isJournalFile)
-          .map((name) => join(own.folder, name))
-      : [journalPath(own.folder, extensionName)];
-  for (const path of paths.map((one) => host.path(one))) {
-    const journal = readJournal(path);
-    if (journal?.state !== 'running') continue;
-    if (isRunning(host, journal.process)) writeJournal(path, { ...journal, stop });
-    await stopWorker(host, journal);
+  const { host, own, environment, data } = run;
+  const stopOne = async (extensionName: string | undefined): Promise<void> => {
+    const store = openRunStore(host, own, environment, () => own, extensionName);
+    if (store.readJournal()?.state !== 'running') return;
+    data.create();
+    const journal = await withLock(host, data.path, () => {
+      const read = store.readJournal();
+      if (read?.state !== 'running') return undefined;
+      if (isRunning(host, read.process)) store.writeJournal({ ...read, stop }, { durable: false });
+      return read;
+    });
+    if (journal === undefined) return;
+    await stopWorker(host, journal.process);
+    await withLock(host, data.path, () => {
+      const left = store.readJournal();
+      if (left?.state !== 'running' || isRunning(host, left.process)) return;
+      killChildren(host, left);
+      settleDead(run, store, left);
+    });
+  };
+  await Promise.all(extensionNames.map(stopOne));
+}
+
+/** Runs the author's function with a signal and a time limit that leaves the time to say so. */
+async function runLimited<Context extends OperationContext>(
+  run: OperationRun,
+  author: ((context: Context) => Promise<void>) | undefined,
+  context: Context,
+): Promise<void> {
+  if (author === undefined) return;
+  const limits = createLimits({
+    host: run.host,
+    outside: run.signal,
+    seconds: OPERATION_TIMEOUT_SECONDS[run.operation] - AGENT_MARGIN_SECONDS,
+    explain: (reason) => toHandlerError(reason, 'INTERNAL'),
+  });
+  try {
+    await limits.guard(() => author({ ...context, signal: limits.signal }));
+  } finally {
+    limits.release();
   }
 }

@@ -8,12 +8,13 @@ import {
   constants,
   fsyncSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { isSystemError } from './errors.ts';
 
 export interface WriteOptions {
@@ -45,6 +46,27 @@ export function writeWholeFile(path: string, text: string, options: WriteOptions
     throw thrown;
   }
   if (options.durable !== false) syncFolder(dirname(path));
+}
+
+/**
+ * Removes the temporary files in `folder` of processes that ended while they wrote: those of files for which `isOurs` is
+ * true and of processes for which `isRunning` is not.
+ */
+export function removeUnfinishedFiles(
+  folder: string,
+  isOurs: (name: string) => boolean,
+  isRunning: (pid: number) => boolean,
+): void {
+  let names: readonly string[];
+  try {
+    names = readdirSync(folder);
+  } catch {
+    return;
+  }
+  for (const name of names) {
+    const [, file = '', pid = ''] = /^(.+)\.(\d+)\.tmp$/s.exec(name) ?? [];
+    if (isOurs(file) && !isRunning(Number(pid))) rmSync(join(folder, name), { force: true });
+  }
 }
 
 /** The text of a file, `undefined` when there is none. Throws the system's error for anything else. */
