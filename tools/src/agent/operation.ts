@@ -9,6 +9,7 @@ import {
   AGENT_ERROR_CODES,
   EXIT_CODE_NOT_EXECUTABLE,
   formatAgentVariables,
+  formatPythonJson,
   OPERATION_ERROR_CODES,
   OPERATION_TITLES,
 } from '@handlerkit/sdk/contract';
@@ -53,7 +54,9 @@ export async function runOperation(
     sequenceNumber: sequenceOf(context.extension),
     ...variables,
   });
-  await log.info(`Executing command: ${commandLine} with environment variables: ${JSON.stringify(contract)}`);
+  await log.info(
+    `Executing command: ${commandLine} with environment variables: ${formatPythonJson(contract)}`,
+  );
   const event = { handlerName: handler.handlerName, version: handler.version, operation, commandLine };
   agent.signal?.throwIfAborted();
   agent.onEvent({ kind: 'operation-started', ...event });

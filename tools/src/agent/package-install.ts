@@ -58,11 +58,7 @@ export async function initializeHandler(handler: HandlerInstance, log: HandlerLo
   }
   const manifest = (await readFile(manifestFile, 'utf8')).replace(/^\uFEFF/, '');
   await writeWhole(pathIn(handler, HANDLER_MANIFEST_FILE), manifest);
-  for (const key of (await loadManifest(handler)).nonBooleanKeys) {
-    await log.warn(
-      `In the handler manifest: '${key}' has a non-boolean value for boolean type. Please change it to a boolean value.`,
-    );
-  }
+  for (const warning of (await loadManifest(handler)).nonBooleanWarnings) await log.warn(warning);
   for (const folder of [STATUS_FOLDER, CONFIG_FOLDER]) {
     await makeFolder(pathIn(handler, folder), PRIVATE_FOLDER);
     // Unlike a folder that is there already for another reason, these get their mode in any case.

@@ -2,6 +2,7 @@
  * Reads the status file of an extension as often as the agent does, and judges it.
  * Source: WALinuxAgent 2.15 `ga/exthandlers.py` _read_status_file, collect_ext_status; agent-contract 8.1, 8.3.
  */
+import { isUtf8 } from 'node:buffer';
 import { readFile } from 'node:fs/promises';
 import type { StatusSource, StatusVerdict } from '@handlerkit/sdk/contract';
 import {
@@ -54,7 +55,7 @@ interface Reading {
 async function readOnce(handler: HandlerInstance, extension: GoalStateExtension): Promise<Reading> {
   const path = pathIn(handler, STATUS_FOLDER, formatStatusFile(sequenceOf(extension)));
   try {
-    return { text: await readFile(path, 'utf8'), problem: undefined };
+    return { text: decode(await readFile(path)), problem: undefined };
   } catch (thrown) {
     if (isMissing(thrown)) return { text: undefined, problem: undefined };
     const reason = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : 'unknown reason';
@@ -70,6 +71,12 @@ function statusSource(handler: HandlerInstance, extension: GoalStateExtension): 
     handlerFolder: handler.folderName,
     sequence,
   };
+}
+
+/** Python refuses a text that is no UTF-8 as a whole. The mark in front makes it no JSON for the verdict either. */
+function decode(bytes: Buffer): string {
+  const text = bytes.toString('utf8');
+  return isUtf8(bytes) ? text : `\uFFFD${text}`;
 }
 
 function isJson(text: string): boolean {
