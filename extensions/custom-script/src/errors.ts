@@ -12,7 +12,7 @@ export const CLARIFICATION_CODES = {
   /** The server answered 500. */
   STORAGE_FAILED: -1,
   /** A downloaded file or the script could not be read or rewritten on the VM. */
-  FILE_NOT_CONVERTED: 0,
+  FILE_NOT_PREPARED: 0,
   /** A setting has the wrong type or form, or is unknown; or the script cannot be decoded. */
   CONFIGURATION_INVALID: -21,
   /** The connection failed, or a downloaded file could not be written. */

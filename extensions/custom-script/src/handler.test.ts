@@ -5,14 +5,20 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { HandlerError } from '@handlerkit/sdk';
-import { RUNTIME_POLICY_FILE } from '@handlerkit/sdk/contract';
+import {
+  agentHandlerEnvironment,
+  ERROR_CLARIFICATION,
+  formatStatusFile,
+  LIB_FOLDER,
+  RUNTIME_POLICY_FILE,
+} from '@handlerkit/sdk/contract';
 import type { OperationOutcome, TestMachine } from '@handlerkit/sdk/testing';
 import { createTestMachine } from '@handlerkit/sdk/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import extension from '../extension.json' with { type: 'json' };
 import { handler } from './handler.ts';
 
-const DATA = '/var/lib/waagent/custom-script';
+const DATA = `${LIB_FOLDER}/custom-script`;
 
 let machine: TestMachine;
 let server: Server;
@@ -50,6 +56,8 @@ const enable = (
     { sequence, signal },
   );
 const folder = (sequence = 0): string => machine.path(`${DATA}/download/${sequence}`);
+/** The agent's folders for the handler. */
+const folders = () => agentHandlerEnvironment(machine.handlerFolder(), '/var/log');
 const mode = (path: string): number => statSync(path).mode & 0o777;
 const base64 = (text: string | Uint8Array): string => Buffer.from(text).toString('base64');
 
@@ -80,7 +88,7 @@ describe('a command', () => {
         status: 'error',
         code: 2,
         message: `Enable failed: failed to execute command: command terminated with exit status=127\n[stdout]\n\n[stderr]\n${(await expected).stderr}`,
-        substatus: [{ name: 'ErrorClarification', status: 'error', code: 2 }],
+        substatus: [{ name: ERROR_CLARIFICATION, status: 'error', code: 2 }],
       });
     }
   });
@@ -105,7 +113,7 @@ describe('a command', () => {
   });
 
   it('says in the status what it is doing', async () => {
-    const file = machine.path(`${machine.handlerFolder()}/status/0.status`);
+    const file = machine.path(join(folders().statusFolder, formatStatusFile(0)));
     const { status } = await enable({ commandToExecute: `cat '${file}'` });
     expect(status?.message).toContain('Enable in progress: running the command');
   });
@@ -179,8 +187,8 @@ describe('files', () => {
     });
     expect(exitCode).toBe(1);
     expect(status).toMatchObject({ status: 'error', code: 53, substatus: [{ code: 53 }] });
-    expect(status?.message).toMatch(
-      /^Enable failed: processing file downloads failed: failed to download file\[0\]: failed to download response and write to file: \/var\/lib\/waagent\/custom-script\/download\/0\/a: CustomScript failed/,
+    expect(status?.message).toContain(
+      `Enable failed: processing file downloads failed: failed to download file[0]: failed to download response and write to file: ${DATA}/download/0/a: CustomScript failed`,
     );
     expect(machine.readLog() + status?.message).not.toContain('canary');
     expect(machine.commands).toEqual([]);
@@ -232,7 +240,7 @@ describe('settings that are refused', () => {
     expect(status).toMatchObject({
       status: 'error',
       code,
-      substatus: [{ name: 'ErrorClarification', code }],
+      substatus: [{ name: ERROR_CLARIFICATION, code }],
     });
     expect(status?.message).toContain(`Enable failed: ${text}`);
     expect(existsSync(folder())).toBe(false);
@@ -240,10 +248,11 @@ describe('settings that are refused', () => {
   });
 
   it('a policy for what may run is not passed over', async () => {
-    writeFileSync(machine.path(`${machine.handlerFolder()}/config/${RUNTIME_POLICY_FILE}`), '{}');
+    const policy = join(folders().configFolder, RUNTIME_POLICY_FILE);
+    writeFileSync(machine.path(policy), '{}');
     const { status } = await enable({ commandToExecute: 'true', fileUris: [`${base}/a`] });
     expect(status).toMatchObject({ status: 'error', code: 81 });
-    expect(status?.message).toContain(`config/${RUNTIME_POLICY_FILE} is not supported by this version`);
+    expect(status?.message).toContain(`${policy} is not supported by this version`);
     expect([machine.commands, requests]).toEqual([[], []]);
   });
 });

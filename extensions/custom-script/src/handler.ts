@@ -90,6 +90,6 @@ async function writeScript({ host }: Context, folder: string, script: Uint8Array
     await writeFile(host.path(path), script, { flag: 'wx', mode: PROGRAM_MODE });
   } catch (cause) {
     const text = `cannot write ${path} (${systemCode(cause)}); check the free space on the VM's disk`;
-    throw scriptError('FILE_NOT_CONVERTED', text, cause);
+    throw scriptError('FILE_NOT_PREPARED', text, cause);
   }
 }

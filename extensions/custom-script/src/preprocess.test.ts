@@ -61,7 +61,7 @@ it('a CR LF on the border of two pieces is seen, wherever it lies', async () => 
 
 it('a file that cannot be read is an error that names it', async () => {
   await expect(convertScriptFile(join(folder, 'gone.sh'), '/vm/gone.sh')).rejects.toMatchObject({
-    code: 'FILE_NOT_CONVERTED',
+    code: 'FILE_NOT_PREPARED',
     statusCode: 0,
     message: expect.stringContaining('/vm/gone.sh could not be converted (ENOENT)'),
   });

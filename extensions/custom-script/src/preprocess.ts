@@ -13,7 +13,7 @@ import { scriptError, systemCode } from './errors.ts';
 /** Mode of everything that may be run. */
 export const PROGRAM_MODE = 0o500;
 
-/** Converts the file when it is a script; gives true when it was rewritten. Throws `FILE_NOT_CONVERTED`. */
+/** Converts the file when it is a script; gives true when it was rewritten. Throws `FILE_NOT_PREPARED`. */
 export async function convertScriptFile(path: string, shownAs: string): Promise<boolean> {
   try {
     const file = await open(path, 'r');
@@ -26,7 +26,7 @@ export async function convertScriptFile(path: string, shownAs: string): Promise<
     }
   } catch (cause) {
     throw scriptError(
-      'FILE_NOT_CONVERTED',
+      'FILE_NOT_PREPARED',
       `the line ends of ${shownAs} could not be converted (${systemCode(cause)}); check the free space on the VM's disk`,
       cause,
     );

@@ -138,10 +138,7 @@ it.each<[string, number, string]>([
 });
 
 it.each<[string, string]>([
-  [
-    '/var/lib/waagent/custom-script/download/1/script.sh',
-    '/var/lib/waagent/custom-script/download/1/script.sh',
-  ],
+  ['/var/lib/custom-script/download/1/script.sh', '/var/lib/custom-script/download/1/script.sh'],
   ["/tmp/a b's/x", "'/tmp/a b'\\''s/x'"],
 ])('the path %s is written %s', (path, expected) => {
   expect(quotePath(path)).toBe(expected);
