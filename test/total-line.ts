@@ -1,7 +1,9 @@
 /**
  * Vitest reporter that prints the one line which tells how a whole run went: `N passed, N failed, N skipped`, after the
- * reason of each skipped test. A test file that could not be loaded counts as failed.
+ * reason of each skipped test. A test file that could not be loaded counts as failed. Under `test/run.sh`, which names a
+ * file for it, the line goes there: the script prints it last, after whatever vitest still has to say.
  */
+import { writeFileSync } from 'node:fs';
 import type { Reporter, TestCase, TestModule } from 'vitest/node';
 
 export class TotalLine implements Reporter {
@@ -22,7 +24,10 @@ export class TotalLine implements Reporter {
       }
     }
     for (const line of skipped) process.stdout.write(`${line}\n`);
-    process.stdout.write(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped\n`);
+    const line = `${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped\n`;
+    const file = process.env.HANDLERKIT_TOTAL_FILE;
+    if (file === undefined) process.stdout.write(line);
+    else writeFileSync(file, line);
   }
 }
 

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Installs what the tests need besides Node and npm, on Debian and Ubuntu. Quick when all is there, and never fails the
+# run: where something cannot be installed it says so, and the tests that need it say why they are skipped.
+set -uo pipefail
+
+# Program and the Debian package that brings it.
+needs=(
+  openssl:openssl       # envelopes and certificates that the SDK did not make itself
+  python3:python3       # the agent's own zipfile, XML and JSON readers
+  busybox:busybox       # the launcher in a shell that is neither dash nor bash
+  shellcheck:shellcheck # the launcher's text
+  unshare:util-linux    # the local VM as root
+  mount:mount
+)
+
+missing=()
+packages=()
+for need in "${needs[@]}"; do
+  command -v "${need%%:*}" > /dev/null 2>&1 && continue
+  missing+=("${need%%:*}")
+  packages+=("${need##*:}")
+done
+[ "${#missing[@]}" -eq 0 ] && exit 0
+
+give_up() {
+  echo "test/setup.sh: ${missing[*]} missing, and $1. Tests that need them are skipped or fail." >&2
+  echo "test/setup.sh: to install them: apt-get install ${packages[*]}" >&2
+  exit 0
+}
+
+command -v apt-get > /dev/null 2>&1 || give_up 'this system has no apt-get'
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+  sudo -n true 2> /dev/null || give_up 'only root can install packages'
+  as_root=(sudo -n)
+fi
+
+echo "test/setup.sh: installing ${packages[*]}" >&2
+apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive timeout 300
+  apt-get -qq -o DPkg::Lock::Timeout=120 -o Acquire::Retries=2)
+install=(install -y --no-install-recommends "${packages[@]}")
+# A fresh system has no package lists yet; an older one may have stale ones.
+log=$("${apt[@]}" "${install[@]}" 2>&1 < /dev/null) ||
+  log=$("${apt[@]}" update 2>&1 < /dev/null && "${apt[@]}" "${install[@]}" 2>&1 < /dev/null) || {
+  echo "$log" | tail -n 5 >&2
+  give_up 'apt-get could not install them'
+}
