@@ -9,7 +9,9 @@ export function explainUsage(message: string, current: unknown, argv: readonly s
   const help = ['handlerkit', ...commands, '--help'].join(' ');
   const recommended = /^Did you mean (.+)\?$/.exec(message)?.[1];
   if (recommended !== undefined) {
-    const word = argv.filter((one) => !one.startsWith('-'))[commands.length] ?? '';
+    const words = argv.filter((one) => !one.startsWith('-'));
+    const word =
+      words.toSorted((a, b) => editDistance(a, recommended) - editDistance(b, recommended))[0] ?? '';
     return [`There is no command "${word}". Did you mean "${recommended}"?`, help];
   }
   const unknown = /^Unknown arguments?: (.+)$/.exec(message)?.[1]?.split(', ');

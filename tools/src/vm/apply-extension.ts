@@ -2,6 +2,7 @@
  * Changes the goal state of a local VM, and has the agent bring it about: one extension set, or one removed. Call these under
  * the VM's lock.
  */
+import { formatHandlerName } from '@handlerkit/sdk/contract';
 import { ToolError } from '../errors.ts';
 import type { CommandContext } from '../tool-deps.ts';
 import { findFormer, planExtension } from './extension-change.ts';
@@ -10,7 +11,14 @@ import { reportOf } from './local-vm.ts';
 import type { PackageIdentity } from './package-identity.ts';
 import type { SettingsObject } from './settings-argument.ts';
 import type { KeptPackage, StoredExtension, StoredSettings, VmStore } from './store.ts';
-import { formatGoalState, handlerNameOf, keepPackage, readStore, writeStore } from './store.ts';
+import {
+  formatGoalState,
+  handlerNameOf,
+  identifyPackage,
+  keepPackage,
+  readStore,
+  writeStore,
+} from './store.ts';
 import { ensureCertificate, sealProtectedSettings } from './vm-certificate.ts';
 
 /** What the user gave; `undefined`: nothing. */
@@ -43,7 +51,7 @@ export async function applyExtension(
   const { file, identity, given, keepSettings, forceUpdateTag } = application;
   let store = readStore(vm.folder);
   let former = findFormer(store, identity, application.name);
-  const kept = keepPackage(vm.folder, file, `${identity.publisher}.${identity.type}`, identity.version);
+  const kept = identifyPackage(file, formatHandlerName(identity.publisher, identity.type), identity.version);
   const { certificate, settings } = sealSettings(vm, store, former, given);
   store = { ...store, certificate };
   const requested = {
@@ -62,6 +70,7 @@ export async function applyExtension(
     former = undefined;
   }
   const next = planExtension(former, requested, kept);
+  keepPackage(vm.folder, file, kept);
   sayChange(former, next, context);
   store = {
     ...store,
@@ -87,7 +96,7 @@ export async function removeExtension(
   writeStore(vm.folder, current);
   const goalState = formatGoalState(vm.folder, current, extension.name);
   await vm.agent.processGoalState(goalState, context.signal);
-  const left = reportOf(await vm.agent.report(goalState), extension);
+  const left = reportOf(await vm.hastyAgent.report(goalState), extension);
   if (left !== undefined) {
     throw new ToolError(
       'DELETE_FAILED',

@@ -7,11 +7,13 @@ import { createHash } from 'node:crypto';
 import {
   closeSync,
   copyFileSync,
+  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
+  readSync,
   renameSync,
   rmSync,
   writeSync,
@@ -115,19 +117,24 @@ export function writeStore(folder: string, store: VmStore): void {
   }
 }
 
+/** Names the copy of a package that {@link keepPackage} will make. Reads the whole file; makes nothing. */
+export function identifyPackage(file: string, handlerName: string, version: string): KeptPackage {
+  const packageDigest = digestFile(file);
+  return { packageFile: `${handlerName}-${version}-${packageDigest.slice(0, 16)}.zip`, packageDigest };
+}
+
 /**
  * Copies a package into the VM's folder, so that the author may build the next one meanwhile. The copy is named by its
- * content: the same bytes are kept once, and a copy in use is never overwritten.
+ * content: the same bytes are kept once, and a copy in use is never overwritten. The next {@link writeStore} deletes it
+ * unless an extension names it.
  */
-export function keepPackage(folder: string, file: string, handlerName: string, version: string): KeptPackage {
+export function keepPackage(folder: string, file: string, { packageFile }: KeptPackage): void {
   const packages = join(folder, PACKAGES_FOLDER);
+  if (existsSync(join(packages, packageFile))) return;
   mkdirSync(packages, { recursive: true, mode: 0o700 });
   const temporary = join(packages, `.${process.pid}.tmp`);
   copyFileSync(file, temporary);
-  const packageDigest = createHash('sha256').update(readFileSync(temporary)).digest('hex');
-  const packageFile = `${handlerName}-${version}-${packageDigest.slice(0, 16)}.zip`;
   renameSync(temporary, join(packages, packageFile));
-  return { packageFile, packageDigest };
 }
 
 export interface KeptPackage {
@@ -182,6 +189,24 @@ function toGoalState(
     dependencyLevel: 0,
   };
 }
+
+/** In pieces: a package with a runtime has a hundred megabytes. */
+function digestFile(file: string): string {
+  const hash = createHash('sha256');
+  const buffer = Buffer.alloc(DIGEST_CHUNK_BYTES);
+  const handle = openSync(file, 'r');
+  try {
+    for (;;) {
+      const bytes = readSync(handle, buffer, 0, buffer.length, null);
+      if (bytes === 0) return hash.digest('hex');
+      hash.update(buffer.subarray(0, bytes));
+    }
+  } finally {
+    closeSync(handle);
+  }
+}
+
+const DIGEST_CHUNK_BYTES = 1024 * 1024;
 
 function listPackages(folder: string): string[] {
   try {

@@ -1,0 +1,125 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { runCli } from './fixtures/run-cli.ts';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'handlerkit-cli-'));
+});
+afterAll(async () => {
+  await rm(folder, { recursive: true, force: true });
+});
+
+describe('the command line', () => {
+  it('prints help with all commands on stdout and exits 0', async () => {
+    const { exitCode, stdout, stderr } = await runCli(['--help']);
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
+    for (const command of ['handlerkit pack [folder]', 'handlerkit vm']) expect(stdout).toContain(command);
+  });
+
+  it.each([['set'], ['list'], ['show'], ['instance-view'], ['logs'], ['delete'], ['reset']])(
+    'shows an example in the help of vm %s',
+    async (command) => {
+      const { exitCode, stdout, stderr } = await runCli(['vm', command, '--help']);
+      expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
+      expect(stdout).toMatch(new RegExp(`Examples?:\\n  handlerkit vm ${command}`));
+    },
+  );
+
+  it('prints the version of the package', async () => {
+    expect((await runCli(['--version'])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+
+  it.each([
+    [[], 'Name a command.', 'handlerkit --help'],
+    [['vm'], 'Name a command of the VM.', 'handlerkit vm --help'],
+    [['pakc'], 'There is no command "pakc". Did you mean "pack"?', 'handlerkit --help'],
+    [['vm', 'sett'], 'There is no command "sett". Did you mean "set"?', 'handlerkit vm --help'],
+    [['vm', '--vm', 'x', 'lst'], 'There is no command "lst". Did you mean "list"?', 'handlerkit vm --help'],
+    [['wonderful'], '"wonderful" is one word too many, or no command.', 'handlerkit --help'],
+    [
+      ['vm', 'list', '--jsn'],
+      'There is no option --jsn here. Did you mean --json?',
+      'handlerkit vm list --help',
+    ],
+    [
+      ['vm', 'set', 'x.zip', '--protected-setings', '{}'],
+      'There is no option --protected-setings here. Did you mean --protected-settings?',
+      'handlerkit vm set --help',
+    ],
+    [['vm', 'set'], 'Something is missing after the command.', 'handlerkit vm set --help'],
+    [['vm', 'set', 'x.zip', '--name'], 'The option --name needs a value.', 'handlerkit vm set --help'],
+    [
+      ['vm', 'set', 'x.zip', '--keep-settings', '--settings', '{}'],
+      'Arguments keep-settings and settings are mutually exclusive.',
+      'handlerkit vm set --help',
+    ],
+    [['vm', 'set', 'x.zip', '--settings', '{'], '--settings is not valid JSON.', undefined],
+    [['vm', 'set', 'x.zip', '--settings', '[1]'], '--settings must be a JSON object.', undefined],
+    [
+      ['vm', 'set', 'x.zip', '--timeout-minutes', '0'],
+      '--timeout-minutes must be a number above 0.',
+      undefined,
+    ],
+  ])('refuses %j with exit code 2', async (argv, message, help) => {
+    const { exitCode, stdout, stderr } = await runCli(argv, { cwd: folder });
+    expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: '' });
+    expect(stderr).toContain(`error WRONG_USAGE: ${message}\n`);
+    expect(stderr).toContain(help === undefined ? 'Try: ' : `Try: ${help}\n`);
+  });
+
+  it('prints an error as one JSON document with --json', async () => {
+    const { exitCode, stdout, stderr } = await runCli(['vm', 'sett', '--json']);
+    expect({ exitCode, stderr }).toEqual({ exitCode: 2, stderr: '' });
+    expect(JSON.parse(stdout)).toEqual({
+      error: {
+        code: 'WRONG_USAGE',
+        message: 'There is no command "sett". Did you mean "set"?',
+        hint: 'handlerkit vm --help',
+      },
+    });
+  });
+
+  it('says which file is missing, without a stack', async () => {
+    const { exitCode, stderr } = await runCli(['vm', 'set', 'missing.zip'], { cwd: folder });
+    expect(exitCode).toBe(1);
+    expect(stderr).toBe(
+      `error ENOENT: There is no such file or folder.\n  ${join(folder, 'missing.zip')}\nTry: Check the path.\n`,
+    );
+  });
+
+  it('never quotes the value of a setting that is no JSON', async () => {
+    const { stderr, stdout } = await runCli(
+      ['vm', 'set', '.', '--protected-settings', '{"password": "S3CRET'],
+      {
+        cwd: folder,
+      },
+    );
+    expect(stderr + stdout).not.toContain('S3CRET');
+  });
+
+  it.each([
+    [true, {}, true],
+    [true, { NO_COLOR: '1' }, false],
+    [true, { NO_COLOR: '' }, true],
+    [false, {}, false],
+  ])('with a terminal %s and the environment %j uses colour: %s', async (isTerminal, env, isColoured) => {
+    const { stderr } = await runCli(['vm'], { isTerminal, env });
+    expect(stderr.includes('\u001b[')).toBe(isColoured);
+  });
+
+  it('runs as a program, and does nothing when it is imported', async () => {
+    const cli = fileURLToPath(new URL('./cli.ts', import.meta.url));
+    const options = ['--conditions=@handlerkit/source', '--import', import.meta.resolve('tsx')];
+    const run = promisify(execFile);
+    const program = await run(process.execPath, [...options, cli, '--version']);
+    expect(program.stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+    const imported = await run(process.execPath, [...options, '-e', `import(${JSON.stringify(cli)})`]);
+    expect(imported).toEqual({ stdout: '', stderr: '' });
+  });
+});

@@ -1,0 +1,134 @@
+import { readdirSync } from 'node:fs';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { StoredExtension, VmStore } from './store.ts';
+import {
+  EMPTY_STORE,
+  findExtension,
+  formatGoalState,
+  identifyPackage,
+  keepPackage,
+  readStore,
+  writeStore,
+} from './store.ts';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'handlerkit-store-'));
+});
+afterEach(async () => {
+  await rm(folder, { recursive: true, force: true });
+});
+
+const GREETER: StoredExtension = {
+  name: 'Greeter',
+  publisher: 'Contoso.Samples',
+  type: 'Greeter',
+  version: '1.0.0',
+  packageFile: 'a.zip',
+  packageDigest: 'abc',
+  settings: {
+    publicSettings: { greeting: 'hello' },
+    protectedSettings: 'AAAA',
+    thumbprint: 'A'.repeat(40),
+    protectedDigest: 'ffff',
+  },
+  sequence: 3,
+  forceUpdateTag: 'again',
+};
+const STORE: VmStore = {
+  incarnation: 4,
+  certificate: { thumbprint: 'A'.repeat(40), pem: 'PEM' },
+  extensions: [GREETER, { ...GREETER, name: 'Bare', settings: null, forceUpdateTag: null, sequence: 0 }],
+};
+
+describe('the store of a VM', () => {
+  it('is empty where there is none', () => {
+    expect(readStore(join(folder, 'none'))).toEqual(EMPTY_STORE);
+  });
+
+  it('comes back as it was written, for its owner only, and leaves no temporary file', async () => {
+    writeStore(folder, STORE);
+    expect(readStore(folder)).toEqual(STORE);
+    expect(readdirSync(folder)).toEqual(['extensions.json']);
+    expect((await stat(join(folder, 'extensions.json'))).mode & 0o777).toBe(0o600);
+  });
+
+  it.each([
+    ['', /is empty/],
+    ['{', /not valid JSON/],
+    ['[]', /must be an object/],
+    ['{}', /format is missing/],
+    ['{"format":"handlerkit-vm-extensions/2"}', /another version of handlerkit/],
+    [edit({ incarnation: -1 }), /incarnation must be a whole number/],
+    [edit({ incarnation: '1' }), /incarnation must be a number/],
+    [edit({ certificate: { thumbprint: '../x', pem: 'x' } }), /certificate\.thumbprint must be 40/],
+    [edit({ extensions: {} }), /extensions must be an array/],
+    [edit({ extensions: [{ ...GREETER, packageFile: '../../etc/passwd' }] }), /packageFile must be the name/],
+    [edit({ extensions: [{ ...GREETER, sequence: 1.5 }] }), /extensions\[0\]\.sequence must be a whole/],
+    [
+      edit({ extensions: [{ ...GREETER, settings: { publicSettings: 3 } }] }),
+      /publicSettings must be an object/,
+    ],
+  ])('refuses %j, naming the file and the place', async (text, problem) => {
+    await writeFile(join(folder, 'extensions.json'), text);
+    expect(() => readStore(folder)).toThrow(
+      expect.objectContaining({
+        code: 'VM_STATE_INVALID',
+        message: expect.stringMatching(problem),
+        file: join(folder, 'extensions.json'),
+        hint: expect.stringContaining('vm reset'),
+      }),
+    );
+  });
+
+  it('keeps a copy of the package, so that the author may build the next one', async () => {
+    const zip = join(folder, 'built.zip');
+    await writeFile(zip, 'first build');
+    const first = identifyPackage(zip, 'Contoso.Greeter', '1.0.0');
+    keepPackage(folder, zip, first);
+    await writeFile(zip, 'second build');
+    const second = identifyPackage(zip, 'Contoso.Greeter', '1.0.0');
+    keepPackage(folder, zip, second);
+    expect(second.packageDigest).not.toBe(first.packageDigest);
+    const packages = join(folder, 'packages');
+    expect(await readFile(join(packages, first.packageFile), 'utf8')).toBe('first build');
+    expect(await readFile(join(packages, second.packageFile), 'utf8')).toBe('second build');
+
+    writeStore(folder, { ...EMPTY_STORE, extensions: [{ ...GREETER, ...second }] });
+    expect(readdirSync(packages)).toEqual([second.packageFile]);
+  });
+
+  it('finds an extension by its name in any case', () => {
+    expect(findExtension(STORE, 'gREETER')).toBe(GREETER);
+    expect(findExtension(STORE, 'Greet')).toBeUndefined();
+  });
+
+  it('becomes the goal state of all extensions, without what only the platform knows', () => {
+    expect(formatGoalState('/vm', STORE, 'Bare')).toEqual({
+      id: 'incarnation_4',
+      extensions: [
+        {
+          handlerName: 'Contoso.Samples.Greeter',
+          version: '1.0.0',
+          requestedState: 'enabled',
+          packageFile: '/vm/packages/a.zip',
+          sequence: 3,
+          settings: {
+            publicSettings: { greeting: 'hello' },
+            protectedSettings: 'AAAA',
+            thumbprint: 'A'.repeat(40),
+          },
+          dependencyLevel: 0,
+        },
+        expect.objectContaining({ requestedState: 'uninstall', settings: undefined, sequence: 0 }),
+      ],
+    });
+  });
+});
+
+function edit(change: Record<string, unknown>): string {
+  return JSON.stringify({ format: 'handlerkit-vm-extensions/1', ...STORE, ...change });
+}
