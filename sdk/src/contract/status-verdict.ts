@@ -7,10 +7,11 @@
 import { countCharacters, firstCharacters } from './characters.ts';
 import { parseJson, typeName } from './json.ts';
 import { AGENT_ERROR_CODES } from './operations.ts';
-import { formatPythonValue, pythonLookup } from './python-values.ts';
 import { redactSas } from './sas-token.ts';
 import type { StatusValue } from './status.ts';
-import { AGENT_STATUS_LIMIT_CHARACTERS, STATUS_VALUES } from './status.ts';
+import { AGENT_STATUS_LIMIT_CHARACTERS } from './status.ts';
+import type { StatusDraft, StatusFault } from './status-draft.ts';
+import { readStatusFile } from './status-draft.ts';
 
 /** A substatus as the agent reports it; `name` and `code` are passed through whatever they are. */
 export interface ReportedSubstatus {
@@ -53,6 +54,8 @@ export interface StatusSource {
 const TOP_MESSAGE_CHARACTERS = 1024;
 const SUBSTATUS_FIELD_CHARACTERS = 10 * 1024;
 const TRUNCATED = ' ... [TRUNCATED]';
+/** Of a file that is no JSON, this much is shown. */
+const UNREADABLE_CHARACTERS = 2000;
 
 /** Judges a status file as the agent does. Never throws. */
 export function judgeStatus(source: StatusSource): StatusVerdict {
@@ -66,8 +69,8 @@ export function judgeStatus(source: StatusSource): StatusVerdict {
     const empty = source.text.trim() === '';
     return unreadable(source, source.text, empty ? EMPTY_FILE : INVALID_JSON);
   }
-  const draft: Draft = { ...NOTHING_REPORTED, substatus: [], notes: [] };
-  const fault = readFile(root, draft);
+  const draft: StatusDraft = { ...NOTHING_REPORTED, substatus: [], notes: [] };
+  const fault = readStatusFile(root, draft);
   if (fault?.kind === 'silences') return silence(fault.reason);
   if (fault?.kind === 'malformed') return malformed(source, fault, draft);
   return report(draft, source.text);
@@ -123,120 +126,8 @@ const INVALID_JSON: UnreadableReason = {
   reason: 'the file is not valid JSON: malformed, or read while it was being written',
 };
 
-/** What the agent has read so far: a fault further on leaves it in the report. Messages can still be anything. */
-interface Draft {
-  operation: unknown;
-  configurationAppliedTime: unknown;
-  status: StatusValue | null;
-  code: unknown;
-  message: unknown;
-  substatus: { name: unknown; status: StatusValue; code: unknown; message: unknown }[];
-  notes: string[];
-}
-
-type Fault =
-  | { readonly kind: 'malformed'; readonly agentText: string; readonly reason: string }
-  | { readonly kind: 'silences'; readonly reason: string };
-
-function readFile(root: unknown, draft: Draft): Fault | undefined {
-  if (root === null) {
-    draft.notes.push('the file holds null, so the agent reports no status at all');
-    return undefined;
-  }
-  if (!Array.isArray(root)) {
-    return {
-      kind: 'malformed',
-      agentText: `The extension status must be an array: ${formatPythonValue(root, SHOWN_CHARACTERS)}`,
-      reason: `the file is ${typeName(root)}, not an array`,
-    };
-  }
-  if (root.length === 0) {
-    draft.notes.push('the array is empty, so the agent reports no status at all');
-    return undefined;
-  }
-  if (root.length > 1) draft.notes.push(`of the ${root.length} elements only the first is read`);
-  return readEntry(root[0], draft);
-}
-
-function readEntry(entry: unknown, draft: Draft): Fault | undefined {
-  const body = lookUp(entry, 'status', 'the first element', 'status');
-  if (isFault(body)) return body;
-  const status = lookUp(body.value, 'status', '`status`', 'status/status');
-  if (isFault(status)) return status;
-  const known = STATUS_VALUES.find((one) => one === status.value);
-  if (known === undefined) draft.notes.push(unknownStatus(status.value));
-  draft.configurationAppliedTime = memberOf(body.value, 'configurationAppliedTime') ?? null;
-  draft.operation = memberOf(body.value, 'operation') ?? null;
-  draft.status = known ?? 'error';
-  draft.code = codeOf(body.value);
-  const message = readMessage(memberOf(body.value, 'formattedMessage'), '`formattedMessage`');
-  if (isFault(message)) return message;
-  draft.message = message.value;
-  return readSubstatuses(memberOf(body.value, 'substatus'), draft);
-}
-
-function readSubstatuses(list: unknown, draft: Draft): Fault | undefined {
-  if (list === undefined || list === null || list === '') return undefined;
-  // Python walks a text letter by letter, and finds no status in the first one.
-  if (typeof list === 'string')
-    return missingKey('the first letter of `substatus`', 'substatus/status', 'status');
-  if (!Array.isArray(list)) {
-    const isEmptyObject = typeof list === 'object' && Object.keys(list).length === 0;
-    return isEmptyObject ? undefined : { kind: 'silences', reason: '`substatus` is not an array' };
-  }
-  for (const [index, item] of list.entries()) {
-    const fault = item === null ? undefined : readSubstatus(item, `\`substatus[${index}]\``, draft);
-    if (fault !== undefined) return fault;
-  }
-  return undefined;
-}
-
-function readSubstatus(item: unknown, where: string, draft: Draft): Fault | undefined {
-  const status = lookUp(item, 'status', where, 'substatus/status');
-  if (isFault(status)) return status;
-  const known = STATUS_VALUES.find((one) => one === status.value);
-  if (known === undefined) {
-    const shown = formatPythonValue(status.value, SHOWN_CHARACTERS);
-    return {
-      kind: 'malformed',
-      agentText: `Invalid value ${shown} in range ${AGENT_RANGE} at the node substatus/status`,
-      reason: `the status of ${where} is none of ${STATUS_VALUES.join(', ')}; unlike at the top, that costs the whole status`,
-    };
-  }
-  const message = readMessage(memberOf(item, 'formattedMessage'), `\`formattedMessage\` of ${where}`);
-  if (isFault(message)) return message;
-  const name = memberOf(item, 'name');
-  draft.substatus.push({ name, status: known, code: codeOf(item), message: message.value ?? undefined });
-  return undefined;
-}
-
-function readMessage(formatted: unknown, where: string): { readonly value: unknown } | Fault {
-  if (formatted === undefined || formatted === null) return { value: null };
-  if (typeof formatted === 'string') {
-    return { kind: 'silences', reason: `${where} is a text; it must be an object with lang and message` };
-  }
-  const language = lookUp(formatted, 'lang', where, 'formattedMessage/lang');
-  return isFault(language) ? language : lookUp(formatted, 'message', where, 'formattedMessage/message');
-}
-
-/** Reads a member that must be there. A value that Python cannot look into stops the agent. */
-function lookUp(value: unknown, key: string, where: string, agentPath: string): { value: unknown } | Fault {
-  const found = pythonLookup(value, key);
-  if (found === 'found') return { value: memberOf(value, key) };
-  if (found === 'crash') return { kind: 'silences', reason: `${where} is ${typeName(value)}, not an object` };
-  return missingKey(where, agentPath, key);
-}
-
-function missingKey(where: string, agentPath: string, key: string): Fault {
-  return {
-    kind: 'malformed',
-    agentText: `Invalid status format by extension: Missing ${agentPath} key`,
-    reason: `${where} has no ${key}`,
-  };
-}
-
 /** The report of a file in which every key is as it must be: cut when the file is too long, refused when a text is none. */
-function report(draft: Draft, text: string): StatusVerdict {
+function report(draft: StatusDraft, text: string): StatusVerdict {
   const characters = text.length > AGENT_STATUS_LIMIT_CHARACTERS ? countCharacters(text) : text.length;
   const notes = [...draft.notes];
   let { message, substatus } = draft;
@@ -256,7 +147,7 @@ function report(draft: Draft, text: string): StatusVerdict {
 }
 
 /** Messages go through a text replacement, which stops the agent when one is no text. */
-function reportTexts(draft: Draft, notes: readonly string[]): StatusVerdict {
+function reportTexts(draft: StatusDraft, notes: readonly string[]): StatusVerdict {
   const { operation, configurationAppliedTime, status, code, message } = draft;
   if (message !== null && typeof message !== 'string') {
     return silence(`the message is ${typeName(message)}, not a text`);
@@ -277,8 +168,11 @@ function reportTexts(draft: Draft, notes: readonly string[]): StatusVerdict {
 }
 
 /** `undefined` when a text is missing: the agent gives up on the whole report then. */
-function truncateSubstatuses(list: Draft['substatus'], size: number): Draft['substatus'] | undefined {
-  const kept: Draft['substatus'] = [];
+function truncateSubstatuses(
+  list: StatusDraft['substatus'],
+  size: number,
+): StatusDraft['substatus'] | undefined {
+  const kept: StatusDraft['substatus'] = [];
   let total = size;
   for (const item of list) {
     if (typeof item.name !== 'string' || typeof item.message !== 'string') return undefined;
@@ -316,8 +210,8 @@ function unreadable(source: StatusSource, text: string, why: UnreadableReason): 
 
 function malformed(
   source: StatusSource,
-  fault: Extract<Fault, { kind: 'malformed' }>,
-  draft: Draft,
+  fault: Extract<StatusFault, { kind: 'malformed' }>,
+  draft: StatusDraft,
 ): StatusVerdict {
   const code = AGENT_ERROR_CODES.statusInvalid;
   const message = `Could not get a valid status from the extension ${source.handlerFolder}. Encountered the following error: [ExtensionStatusError] ${fault.agentText}`;
@@ -336,27 +230,3 @@ function silence(reason: string): StatusVerdict {
 function verdict(reported: ReportedStatus, explanation: string | undefined): StatusVerdict {
   return { reported, explanation, silencesVm: false };
 }
-
-function unknownStatus(value: unknown): string {
-  const shown = formatPythonValue(value, 100);
-  return `the status is ${shown}, which the agent turns into error; it knows ${STATUS_VALUES.join(', ')}`;
-}
-
-function codeOf(object: unknown): unknown {
-  const code = memberOf(object, 'code');
-  return code === undefined ? 0 : code;
-}
-
-function memberOf(object: unknown, key: string): unknown {
-  if (typeof object !== 'object' || object === null || !Object.hasOwn(object, key)) return undefined;
-  return Reflect.get(object, key);
-}
-
-function isFault(result: { readonly value: unknown } | Fault): result is Fault {
-  return 'kind' in result;
-}
-
-/** The agent's list of values, in its order and as Python shows it. */
-const AGENT_RANGE = "['transitioning', 'warning', 'error', 'success']";
-const SHOWN_CHARACTERS = 4096;
-const UNREADABLE_CHARACTERS = 2000;
