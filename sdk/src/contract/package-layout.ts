@@ -140,7 +140,7 @@ export function compareVersions(a: string, b: string): number {
   return left.stage - right.stage || compareNumbers(left.stageNumber, right.stageNumber);
 }
 
-const STAGES = ['alpha', 'beta', 'rc'] as const;
+const STAGES: readonly string[] = ['alpha', 'beta', 'rc'];
 const VERSION = /^(\d+(?:\.\d+)*)(?:[.-]?(alpha|beta|rc)(\d*))?$/;
 
 interface VersionParts {
@@ -151,7 +151,7 @@ interface VersionParts {
 
 function versionParts(text: string): VersionParts {
   const [, numbers = '0', stage, stageNumber = ''] = VERSION.exec(text) ?? [];
-  const index = STAGES.findIndex((one) => one === stage);
+  const index = stage === undefined ? -1 : STAGES.indexOf(stage);
   return {
     numbers: numbers.split('.').map(BigInt),
     stage: index < 0 ? STAGES.length : index,
