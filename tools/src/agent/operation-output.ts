@@ -8,6 +8,7 @@ import { open, rm } from 'node:fs/promises';
 import { decodeAgentOutput, formatAgentOutput } from '@handlerkit/sdk/contract';
 import type { CommandResult } from '../vm/machine.ts';
 import type { HandlerContext } from './handler-context.ts';
+import type { HandlerInstance } from './handler-instance.ts';
 import { pathIn } from './handler-instance.ts';
 
 export interface Capture {
@@ -18,7 +19,11 @@ export interface Capture {
   readonly output: string;
 }
 
-/** Runs `commandLine` in the handler's folder. The files are gone afterwards. Throws the system's error when they cannot be made. */
+/**
+ * Runs `commandLine` in the handler's folder. The files have no name any more when it starts: the handler does not see
+ * them, an uninstall that deletes the folder does not lose its output, and nothing stays behind whatever happens.
+ * Throws the system's error when they cannot be made.
+ */
 export async function captureCommand(
   context: HandlerContext,
   commandLine: string,
@@ -26,31 +31,39 @@ export async function captureCommand(
   timeoutMs: number,
 ): Promise<Capture> {
   const { agent, handler } = context;
-  const id = randomUUID();
-  const [stdoutFile, stderrFile] = [pathIn(handler, `.${id}.stdout`), pathIn(handler, `.${id}.stderr`)];
-  const files: FileHandle[] = [];
+  const stdoutFile = await openNameless(handler);
+  const stderrFile = await openNameless(handler);
   try {
-    // Kept open, because an uninstall may delete the folder that its own output goes to.
-    for (const path of [stdoutFile, stderrFile]) files.push(await open(path, 'wx+', 0o600));
     const result = await agent.machine.run(commandLine, {
       cwd: handler.folder,
       env,
-      stdoutFile,
-      stderrFile,
+      stdoutFile: pathOf(stdoutFile),
+      stderrFile: pathOf(stderrFile),
       timeoutMs,
       ...(agent.signal === undefined ? {} : { signal: agent.signal }),
     });
-    const [stdout = EMPTY, stderr = EMPTY] = await Promise.all(files.map(readBeginning));
+    const [stdout, stderr] = [await readBeginning(stdoutFile), await readBeginning(stderrFile)];
     const output = formatAgentOutput(decodeAgentOutput(stdout), decodeAgentOutput(stderr));
     return { result, stdout: stdout.toString('utf8'), output };
   } finally {
-    await Promise.all(files.map((file) => file.close()));
-    await Promise.all([stdoutFile, stderrFile].map((path) => rm(path, { force: true })));
+    await stdoutFile.close();
+    await stderrFile.close();
   }
 }
 
-const EMPTY = Buffer.alloc(0);
 const READ_BYTES = 1024 * 1024;
+
+async function openNameless(handler: HandlerInstance): Promise<FileHandle> {
+  const path = pathIn(handler, `.${randomUUID()}.output`);
+  const file = await open(path, 'wx+', 0o600);
+  await rm(path, { force: true });
+  return file;
+}
+
+/** A path through which this process can open the file again although it has no name. */
+function pathOf(file: FileHandle): string {
+  return `/proc/self/fd/${file.fd}`;
+}
 
 async function readBeginning(file: FileHandle): Promise<Buffer> {
   const { size } = await file.stat();

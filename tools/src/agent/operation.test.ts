@@ -66,6 +66,23 @@ describe('a command line', () => {
     expect(enableOutput()).toContain(`out of enable\nx\n${vm.path('1.0.0')}\n`);
   });
 
+  it('runs in a folder with blanks and quotes in its name too', async () => {
+    const odd = await createTestVm("handlerkit it's $HOME ");
+    try {
+      await odd.apply(await odd.want('1.0.0'));
+      expect(await odd.calls()).toEqual(['install 1.0.0', 'enable 1.0.0']);
+    } finally {
+      await odd.dispose();
+    }
+  });
+
+  it('finds no file of the agent for its output in the folder', async () => {
+    await enableWith('bin/handler.sh enable; ls -A');
+    expect(enableOutput()).toContain(
+      'out of enable\nHandlerEnvironment.json\nHandlerManifest.json\nbin\nconfig\nmrseq\nstatus\n',
+    );
+  });
+
   it('that is empty runs the folder itself, which the shell refuses with 126', async () => {
     await enableWith('');
     expect(await vm.noted('1.0.0')).toMatch(/^NotReady\/1009: .*Non-zero exit code: 126, /s);

@@ -45,8 +45,8 @@ export async function runOperation(
     const fault = manifest.commandFaults[operation] ?? operation;
     throw new AgentError('Unexpected', fault, AGENT_ERROR_CODES.unknownFailure);
   }
-  // One text for the shell: the folder is not quoted, and a slash at the beginning does not make the command absolute.
-  const commandLine = `${handler.folder}/${command.replace(/^\/+/, '')}`;
+  // One text for the shell; a slash at the beginning does not make the command absolute.
+  const commandLine = `${quoteFolder(handler.folder)}/${command.replace(/^\/+/, '')}`;
   const contract = formatAgentVariables({
     extensionPath: handler.folder,
     extensionVersion: handler.version,
@@ -80,6 +80,14 @@ const AGENT_ENVIRONMENT: Readonly<Record<string, string>> = {
   PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
   LANG: 'C.UTF-8',
 };
+
+/**
+ * The agent does not quote the folder, and in Azure it never has to. Where the VM's folder is the user's choice, one with
+ * a blank in it must not make every command fail.
+ */
+function quoteFolder(folder: string): string {
+  return /^[\w./@%+,:=-]+$/.test(folder) ? folder : `'${folder.replaceAll("'", "'\\''")}'`;
+}
 
 function describeStart(operation: Operation, command: string | undefined): string {
   const colon = operation === 'enable' || operation === 'disable' ? ':' : '';
