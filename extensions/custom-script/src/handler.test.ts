@@ -170,6 +170,16 @@ describe('files', () => {
     expect(readdirSync(folder()).sort()).toEqual(['data.bin', 'run.sh', 'stderr', 'stdout']);
   });
 
+  it('are named in the status while they are downloaded', async () => {
+    const said: (string | undefined)[] = [];
+    answer = (_, response) => {
+      said.push(machine.readStatus(0)?.message);
+      response.end('x');
+    };
+    await enable({ fileUris: [`${base}/a`], commandToExecute: 'true' });
+    expect(said).toEqual(['Enable in progress: downloading file 1 of 1']);
+  });
+
   it('stay byte for byte as they are with skipDos2Unix', async () => {
     const { status } = await enable({
       fileUris: [`${base}/a.txt`],

@@ -1,13 +1,15 @@
 import { closeSync, mkdtempSync, openSync, readFileSync, readSync, rmSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import type { Host } from '@handlerkit/sdk';
 import { createHost, HandlerError } from '@handlerkit/sdk';
+import { createCertificate } from '@handlerkit/sdk/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { downloadHttp, redirectTarget } from './http.ts';
 
@@ -45,6 +47,11 @@ async function serve(
     seen.push(request);
     answers[Math.min(seen.length, answers.length) - 1]?.(request, response);
   });
+  return { url: await listen(server), seen };
+}
+
+/** Listens on a free port of loopback until the test ends. */
+async function listen(server: Server): Promise<string> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   closers.push(
     () =>
@@ -55,7 +62,7 @@ async function serve(
   );
   const address = server.address();
   if (typeof address !== 'object' || address === null) throw new Error('no port');
-  return { url: `http://127.0.0.1:${address.port}`, seen };
+  return `http://127.0.0.1:${address.port}`;
 }
 
 const whole =
@@ -226,6 +233,17 @@ describe('a download that fails', () => {
     expect(error.message).toContain('ECONNREFUSED');
     expect(error.message).not.toContain('canary');
     expect(pauses).toHaveLength(6);
+  });
+
+  it('a certificate that nobody vouches for is an error at once', async () => {
+    const { privateKeyPem, certificatePem } = createCertificate();
+    const server = createTlsServer({ key: privateKeyPem, cert: certificatePem }, whole('never'));
+    const url = (await listen(server)).replace('http:', 'https:');
+    const error = await failureOf(get(`${url}/a?sig=canary`));
+    expect(error).toMatchObject({ code: 'DOWNLOAD_FAILED', statusCode: -40 });
+    expect(error.message).toContain(`the certificate of ${url.slice(8)} is not trusted by this VM`);
+    expect(error.message).not.toContain('canary');
+    expect(pauses).toEqual([]);
   });
 
   it('a loop of redirects ends, and is not tried again', async () => {
