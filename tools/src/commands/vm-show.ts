@@ -72,7 +72,7 @@ function formatResource({ stored, report }: ViewedExtension): ExtensionResource 
     provisioningState: provisioningState(report),
     publisher: stored.publisher,
     sequenceNumber: stored.sequence,
-    settings: stored.settings?.publicSettings ?? null,
+    settings: stored.settings?.public ?? null,
     type: RESOURCE_TYPE,
     typeHandlerVersion: stored.version,
     typePropertiesType: stored.type,

@@ -124,9 +124,9 @@ function sealSettings(
   if (publicSettings === undefined && protectedSettings === undefined) return { certificate, settings: null };
   const sealed =
     protectedSettings === undefined
-      ? { protectedSettings: null, thumbprint: null, protectedDigest: null }
+      ? { protected: null, thumbprint: null, protectedDigest: null }
       : sealProtectedSettings(vm.machine, certificate, protectedSettings, former?.settings ?? null);
-  return { certificate, settings: { publicSettings: publicSettings ?? null, ...sealed } };
+  return { certificate, settings: { public: publicSettings ?? null, ...sealed } };
 }
 
 function replaceExtension(
@@ -154,8 +154,8 @@ function sayChange(
       : `${former.version} to ${next.version}`;
   ui.progress(`${next.name}: ${handlerNameOf(next)} ${versions}, sequence number ${next.sequence}`);
   const isDropped =
-    (former?.settings?.publicSettings != null && next.settings?.publicSettings == null) ||
-    (former?.settings?.protectedSettings != null && next.settings?.protectedSettings == null);
+    (former?.settings?.public != null && next.settings?.public == null) ||
+    (former?.settings?.protected != null && next.settings?.protected == null);
   if (isDropped) {
     ui.warning(
       `${next.name} had settings that were not given now, so they are gone, as with az. To leave them as they are: --keep-settings`,

@@ -5,8 +5,8 @@ import type { StoredExtension, StoredSettings } from './store.ts';
 import { EMPTY_STORE } from './store.ts';
 
 const SETTINGS: StoredSettings = {
-  publicSettings: { a: 1, b: { c: [1, 2] } },
-  protectedSettings: 'envelope',
+  public: { a: 1, b: { c: [1, 2] } },
+  protected: 'envelope',
   thumbprint: 'T',
   protectedDigest: 'digest',
 };
@@ -28,7 +28,7 @@ const REQUEST: RequestedExtension = {
   forceUpdateTag: undefined,
 };
 const KEPT = { packageFile: 'b.zip', packageDigest: 'b' };
-const NULLS = { publicSettings: null, protectedSettings: null, thumbprint: null, protectedDigest: null };
+const NULLS = { public: null, protected: null, thumbprint: null, protectedDigest: null };
 
 describe('the sequence number', () => {
   const former = (change: Partial<StoredExtension>): StoredExtension => ({ ...FORMER, ...change });
@@ -38,18 +38,18 @@ describe('the sequence number', () => {
     [
       'stays for the same settings with other key order',
       FORMER,
-      { settings: { ...SETTINGS, publicSettings: { b: { c: [1, 2] }, a: 1 } } },
+      { settings: { ...SETTINGS, public: { b: { c: [1, 2] }, a: 1 } } },
       5,
     ],
     ['stays for a new version alone', FORMER, { identity: { ...REQUEST.identity, version: '2.0.0' } }, 5],
     [
       'stays for another envelope of the same settings',
       FORMER,
-      { settings: { ...SETTINGS, protectedSettings: 'other' } },
+      { settings: { ...SETTINGS, protected: 'other' } },
       5,
     ],
     ['stays when all settings are kept', FORMER, { settings: 'keep' }, 5],
-    ['grows with other public settings', FORMER, { settings: { ...SETTINGS, publicSettings: { a: 2 } } }, 6],
+    ['grows with other public settings', FORMER, { settings: { ...SETTINGS, public: { a: 2 } } }, 6],
     ['grows with other protected settings', FORMER, { settings: { ...SETTINGS, protectedDigest: 'x' } }, 6],
     ['grows with another certificate', FORMER, { settings: { ...SETTINGS, thumbprint: 'x' } }, 6],
     ['grows when settings are gone', FORMER, { settings: null }, 6],
@@ -77,12 +77,8 @@ describe('the extension that results', () => {
   });
 
   it('keeps the former envelope when the settings mean the same', () => {
-    const plan = planExtension(
-      FORMER,
-      { ...REQUEST, settings: { ...SETTINGS, protectedSettings: 'x' } },
-      KEPT,
-    );
-    expect(plan.settings?.protectedSettings).toBe('envelope');
+    const plan = planExtension(FORMER, { ...REQUEST, settings: { ...SETTINGS, protected: 'x' } }, KEPT);
+    expect(plan.settings?.protected).toBe('envelope');
   });
 
   it('takes the new package and version, and the type for a name', () => {

@@ -82,8 +82,8 @@ export function planExtension(
 }
 
 const NO_VALUES: StoredSettings = {
-  publicSettings: null,
-  protectedSettings: null,
+  public: null,
+  protected: null,
   thumbprint: null,
   protectedDigest: null,
 };
@@ -101,7 +101,7 @@ function nextSettings(
 function sameSettings(a: StoredSettings | null, b: StoredSettings | null): boolean {
   if (a === null || b === null) return a === b;
   return (
-    canonicalJson(a.publicSettings) === canonicalJson(b.publicSettings) &&
+    canonicalJson(a.public) === canonicalJson(b.public) &&
     a.protectedDigest === b.protectedDigest &&
     a.thumbprint === b.thumbprint
   );

@@ -30,8 +30,8 @@ const GREETER: StoredExtension = {
   packageFile: 'a.zip',
   packageDigest: 'abc',
   settings: {
-    publicSettings: { greeting: 'hello' },
-    protectedSettings: 'AAAA',
+    public: { greeting: 'hello' },
+    protected: 'AAAA',
     thumbprint: 'A'.repeat(40),
     protectedDigest: 'ffff',
   },
@@ -68,10 +68,7 @@ describe('the store of a VM', () => {
     [edit({ extensions: {} }), /extensions must be an array/],
     [edit({ extensions: [{ ...GREETER, packageFile: '../../etc/passwd' }] }), /packageFile must be the name/],
     [edit({ extensions: [{ ...GREETER, sequence: 1.5 }] }), /extensions\[0\]\.sequence must be a whole/],
-    [
-      edit({ extensions: [{ ...GREETER, settings: { publicSettings: 3 } }] }),
-      /publicSettings must be an object/,
-    ],
+    [edit({ extensions: [{ ...GREETER, settings: { public: 3 } }] }), /settings\.public must be an object/],
   ])('refuses %j, naming the file and the place', async (text, problem) => {
     await writeFile(join(folder, 'extensions.json'), text);
     expect(() => readStore(folder)).toThrow(

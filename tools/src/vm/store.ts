@@ -39,9 +39,9 @@ import { ToolError } from '../errors.ts';
 
 /** The two halves of an extension's settings, as they are in the goal state. */
 export interface StoredSettings {
-  readonly publicSettings: Readonly<Record<string, unknown>> | null;
+  readonly public: Readonly<Record<string, unknown>> | null;
   /** Base64 of the envelope. */
-  readonly protectedSettings: string | null;
+  readonly protected: string | null;
   readonly thumbprint: string | null;
   /** Tells whether given protected settings are the same as these; says nothing without the VM's private key. */
   readonly protectedDigest: string | null;
@@ -182,8 +182,8 @@ function toGoalState(
       settings === null
         ? undefined
         : {
-            publicSettings: settings.publicSettings,
-            protectedSettings: settings.protectedSettings,
+            publicSettings: settings.public,
+            protectedSettings: settings.protected,
             thumbprint: settings.thumbprint,
           },
     dependencyLevel: 0,
@@ -260,8 +260,8 @@ function decodeExtension(at: Located): StoredExtension {
 
 function decodeSettings(at: Located): StoredSettings {
   return {
-    publicSettings: optional(member(at, 'publicSettings'), decodeObject, null),
-    protectedSettings: optional(member(at, 'protectedSettings'), decodeText, null),
+    public: optional(member(at, 'public'), decodeObject, null),
+    protected: optional(member(at, 'protected'), decodeText, null),
     thumbprint: optional(member(at, 'thumbprint'), decodeThumbprint, null),
     protectedDigest: optional(member(at, 'protectedDigest'), decodeText, null),
   };

@@ -37,14 +37,14 @@ export function sealProtectedSettings(
   certificate: Certificate,
   value: SettingsObject,
   former: StoredSettings | null,
-): Pick<StoredSettings, 'protectedSettings' | 'thumbprint' | 'protectedDigest'> {
+): Pick<StoredSettings, 'protected' | 'thumbprint' | 'protectedDigest'> {
   const key = readPrivateKey(machine, certificate.thumbprint) ?? '';
   const protectedDigest = createHmac('sha256', key).update(canonicalJson(value)).digest('hex');
   if (former?.protectedDigest === protectedDigest && former.thumbprint === certificate.thumbprint) {
-    return { protectedSettings: former.protectedSettings, thumbprint: former.thumbprint, protectedDigest };
+    return { protected: former.protected, thumbprint: former.thumbprint, protectedDigest };
   }
   return {
-    protectedSettings: encryptProtectedSettings(value, certificate.pem),
+    protected: encryptProtectedSettings(value, certificate.pem),
     thumbprint: certificate.thumbprint,
     protectedDigest,
   };
