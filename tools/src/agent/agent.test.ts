@@ -255,6 +255,19 @@ describe('a handler that is gone from the goal state', () => {
   });
 });
 
+describe('an agent that starts', () => {
+  it('writes the handler environment of every handler anew and runs nothing', async () => {
+    await vm.apply(await vm.want('1.0.0'));
+    const file = vm.path('1.0.0', 'HandlerEnvironment.json');
+    const text = await readFile(file, 'utf8');
+    await writeFile(file, '');
+    await vm.calls();
+    await vm.newAgent().start();
+    expect(await readFile(file, 'utf8')).toBe(text);
+    expect(await vm.calls()).toEqual([]);
+  });
+});
+
 describe('an aborted goal state', () => {
   it('kills the command that runs, rejects with the reason and notes no failure', async () => {
     await runIn(vm, '1.0.0', 'enable', ': > "$lib/running"; sleep 600\n');

@@ -21,6 +21,7 @@ import type { AgentContext } from './handler-context.ts';
 import type { HandlerReport } from './handler-report.ts';
 import { listHandlers, noteFailure, removeHandler } from './handler-store.ts';
 import { decideHandler, processExtension } from './handler-transition.ts';
+import { writeHandlerEnvironment } from './package-install.ts';
 import { reportHandler } from './report.ts';
 
 export type { AgentEvent } from './agent-event.ts';
@@ -28,6 +29,11 @@ export type { GoalState, GoalStateExtension, GoalStateSettings, RequestedState }
 export type { ExtensionReport, HandlerReport } from './handler-report.ts';
 
 export interface Agent {
+  /**
+   * What the agent does when it starts, for instance after a reboot: writes the handler environment of every handler on
+   * the VM anew. Runs no command; a started agent then processes the goal state again, which is for the caller to do.
+   */
+  start(): Promise<void>;
   /**
    * Brings the VM to a goal state: runs the operations of every handler, one after the other, and deletes the handlers
    * that the goal state does not name. A handler that fails is no error of this call; its failure is in the report.
@@ -67,6 +73,9 @@ export function createAgent(options: AgentOptions, deps: AgentDeps): Agent {
     signal,
   });
   return {
+    async start() {
+      for (const handler of await listHandlers(options.machine)) await writeHandlerEnvironment(handler);
+    },
     processGoalState: (goalState, signal) => processGoalState(contextOf(signal), goalState),
     async report(goalState) {
       const agent = contextOf(undefined);

@@ -4,6 +4,7 @@
  * decide_version; agent-contract 7.2, 7.3.
  */
 import type { HandlerState } from '@handlerkit/sdk/contract';
+import { compareVersions } from '@handlerkit/sdk/contract';
 import type { Machine } from '../vm/machine.ts';
 import { isExtensionError, toAgentError } from './agent-error.ts';
 import type { GoalStateExtension } from './goal-state.ts';
@@ -77,7 +78,9 @@ async function handleEnable(context: HandlerContext): Promise<void> {
     await initializeHandler(handler, log);
     await writeSettings(handler, extension, log);
     if (old === undefined) await install(context);
-    else oldUninstall = await updateHandler(context, await openHandlerContext(agent, old, extension));
+    // Two spellings of one version, such as 1.0 and 1.0.0, are neither an installation nor an update to the agent.
+    else if (compareVersions(handler.version, old.version) !== 0)
+      oldUninstall = await updateHandler(context, await openHandlerContext(agent, old, extension));
   } else {
     await writeSettings(handler, extension, log);
   }

@@ -158,6 +158,22 @@ describe('the end of a command', () => {
     );
   });
 
+  it('with exit code 126 says so when the mount of the agent folder is noexec', async () => {
+    const { libFolder } = vm.machine;
+    const mounts = `echo 'tmpfs ${libFolder} tmpfs rw,noexec 0 0'`;
+    const machine = {
+      ...vm.machine,
+      run: (line: string, options: Parameters<typeof vm.machine.run>[1]) =>
+        vm.machine.run(line.startsWith('cat /proc/') ? mounts : line, options),
+    };
+    const agent = createAgent({ machine }, { now: vm.now, sleep: async () => {} });
+    await vm.failOn('1.0.0', 'install', 126);
+    await agent.processGoalState({ id: 'incarnation_1', extensions: [await vm.want('1.0.0')] });
+    expect(await vm.noted('1.0.0')).toContain(
+      `handler.sh install\nWARNING: ${libFolder} is mounted with the noexec flag, which can prevent execution of VM Extensions.\n[stdout]`,
+    );
+  });
+
   it('shows the first 3200 bytes of each stream, cut to their ends when they are too long together', async () => {
     await runIn(
       vm,

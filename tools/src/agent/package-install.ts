@@ -64,6 +64,11 @@ export async function initializeHandler(handler: HandlerInstance, log: HandlerLo
     // Unlike a folder that is there already for another reason, these get their mode in any case.
     await chmod(pathIn(handler, folder), PRIVATE_FOLDER);
   }
+  await writeHandlerEnvironment(handler);
+}
+
+/** Makes the folder for events and writes `HandlerEnvironment.json`, anew when it is there. */
+export async function writeHandlerEnvironment(handler: HandlerInstance): Promise<void> {
   await makeFolder(handler.machine.hostPath(`${handler.logFolder}/${EVENTS_FOLDER}`), PRIVATE_FOLDER);
   const environment = agentHandlerEnvironment(handler.folder, handler.logFolder);
   const text = formatHandlerEnvironment(handler.handlerName, environment);

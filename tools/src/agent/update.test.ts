@@ -42,7 +42,6 @@ describe('an update', () => {
 
   it('deletes the old folder before the new version is installed', async () => {
     await enableOld();
-    await runIn(vm, NEW, 'uninstall', '');
     await runIn(vm, NEW, 'install', `[ -e "$lib/Contoso.Test-${OLD}" ] && code=9\n`);
     await vm.apply(await vm.want(NEW, { sequence: 1 }));
     expect(await vm.state(NEW)).toBe('Enabled');
@@ -106,6 +105,13 @@ describe('an update', () => {
     expect(listing.endsWith('\n0')).toBe(true);
     expect((await stat(vm.path(NEW, 'mrseq'))).mtime).toEqual(time);
     expect((await stat(vm.path(NEW, 'status', '0.status'))).mtime).toEqual(time);
+  });
+
+  it('is none between two spellings of one version: the agent only enables the other', async () => {
+    await enableOld('1.0');
+    await vm.apply(await vm.want('1.0.0', { sequence: 1 }));
+    expect(await vm.calls()).toEqual(['enable 1.0.0']);
+    expect(await vm.state('1.0')).toBe('Enabled');
   });
 
   const installModes: readonly [unknown, boolean][] = [
