@@ -6,6 +6,7 @@ import { toAgentError } from './agent-error.ts';
 import type { GoalStateExtension } from './goal-state.ts';
 import { sequenceOf } from './goal-state.ts';
 import type { AgentContext } from './handler-context.ts';
+import type { HandlerInstance } from './handler-instance.ts';
 import type { HandlerReport } from './handler-report.ts';
 import { noteFailure, readHandlerState, readHandlerStatus } from './handler-store.ts';
 import { decideHandler } from './handler-transition.ts';
@@ -30,7 +31,7 @@ export async function reportHandler(
     silencesVm: undefined,
   };
   if ((await readHandlerState(handler)) === 'NotInstalled') return base;
-  const beating = { ...base, ...(await heartbeatPart(agent, extension)) };
+  const beating = { ...base, ...(await heartbeatPart(agent, handler)) };
   if (extension.settings === undefined) return beating;
   const verdict = await readStatus(handler, extension, agent);
   return {
@@ -42,8 +43,7 @@ export async function reportHandler(
 type HeartbeatPart = Partial<Pick<HandlerReport, 'status' | 'message' | 'silencesVm'>>;
 
 /** What the heartbeat changes. A faulty one is noted on disk, so that it shows in the next report, as in the agent. */
-async function heartbeatPart(agent: AgentContext, extension: GoalStateExtension): Promise<HeartbeatPart> {
-  const handler = await decideHandler(agent.machine, extension);
+async function heartbeatPart(agent: AgentContext, handler: HandlerInstance): Promise<HeartbeatPart> {
   try {
     const verdict = await checkHeartbeat(handler, agent.now());
     switch (verdict?.kind) {

@@ -40,7 +40,7 @@ export async function updateHandler(context: HandlerContext, old: HandlerContext
   await old.log.info(`Remove extension handler directory: ${old.handler.folder}`);
   await removeHandler(old.handler);
   if ((await loadManifest(context.handler)).installOnUpdate) await install(context, uninstallExitCode);
-  else await context.log.note('UpdateWithInstall not set. Skip install during upgrade.');
+  else await context.log.note(`${UPDATE_WITH_INSTALL} not set. Skip install during upgrade.`);
   await writeHandlerState(context.handler, 'Installed');
   return uninstallExitCode;
 }
