@@ -46,6 +46,7 @@ export async function vmSet(options: VmSetOptions, context: CommandContext): Pro
   const given = readGivenSettings(options, context);
   const source = resolve(context.deps.cwd, options.package);
   const isFolder = statSync(source).isDirectory();
+  await checkPackage(source, isFolder, options.identity);
   await withLocalVm(options.folder, options.isolation, context, async (vm) => {
     sayLimits(vm, context);
     const { keepSettings, name, forceUpdateTag } = options;
@@ -66,6 +67,12 @@ export async function vmSet(options: VmSetOptions, context: CommandContext): Pro
 
 /** Milliseconds between two looks at the report. A real agent reports every 6 s; an author should not wait for that. */
 const POLL_MS = 150;
+
+/** Before a VM is made: a slip of the finger should leave nothing behind. */
+async function checkPackage(source: string, isFolder: boolean, stated: StatedIdentity): Promise<void> {
+  if (isFolder) await (await import('../project.ts')).readProject(source, {});
+  else await readPackageIdentity(source, stated);
+}
 
 /** The packer is large, so a zip does not load it. */
 async function packAndApply<T>(
@@ -92,7 +99,7 @@ async function waitUntilFinal(
     const store = readStore(vm.folder);
     const views = await viewExtensions(vm, store);
     const view = views.find((one) => one.name === extension.name);
-    if (view === undefined || view.stored.sequence !== extension.sequence) {
+    if (view === undefined || isReplaced(view.stored, extension)) {
       throw new ToolError('SUPERSEDED', `Another command changed or deleted "${extension.name}" meanwhile.`, {
         hint: 'See what it is now: handlerkit vm instance-view',
       });
@@ -110,6 +117,10 @@ async function waitUntilFinal(
     said = state;
     await deps.sleep(POLL_MS, signal);
   }
+}
+
+function isReplaced(now: StoredExtension, then: StoredExtension): boolean {
+  return now.sequence !== then.sequence || now.packageDigest !== then.packageDigest;
 }
 
 function describeWaiting(view: ViewedExtension): string {

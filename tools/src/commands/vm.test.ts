@@ -208,6 +208,18 @@ describe('vm set', () => {
     expect(JSON.parse(result.stdout).error.code).toBe('ALREADY_SET');
   });
 
+  it.each([
+    ['a file that is no zip', 'a.zip', 'NOT_A_PACKAGE'],
+    ['a folder that is no project', '.', 'PROJECT_NOT_FOUND'],
+    ['a path that does not exist', 'none.zip', 'ENOENT'],
+  ])('makes no VM for %s', async (_, path, code) => {
+    await writeFile(join(folder, 'a.zip'), 'no zip');
+    const result = await vm(['set', path, '--json']);
+    expect(result.exitCode).toBe(1);
+    expect(JSON.parse(result.stdout).error).toMatchObject({ code, hint: expect.any(String) });
+    expect(readdirSync(folder)).toEqual(['a.zip']);
+  });
+
   it('lets two commands change one VM at the same time, one after the other', async () => {
     const results = await Promise.all([
       set({ version: '1.0.0' }, [...settings({ a: 1 }), '--no-wait']),

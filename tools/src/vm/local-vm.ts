@@ -9,6 +9,7 @@ import { createAgent } from '../agent/agent.ts';
 import { ToolError } from '../errors.ts';
 import type { CommandContext } from '../tool-deps.ts';
 import { formatOperation } from '../ui.ts';
+import type { FileLock } from './file-lock.ts';
 import { lockFile } from './file-lock.ts';
 import type { ReportedExtension } from './instance-view.ts';
 import { explainReport } from './instance-view.ts';
@@ -56,10 +57,10 @@ export async function openLocalVm(
     agent: agentWith((ms) => ms),
     hastyAgent: agentWith((ms) => Math.min(ms, HASTY_WAIT_MS)),
     exclusively: async (action) => {
-      const lock = await lockFile(
+      const lock = await lockStore(
         join(stateFolder, STORE_LOCK_FILE),
-        'exclusive',
         findTool('flock', searchPath),
+        context,
       );
       try {
         return await action();
@@ -161,7 +162,19 @@ export function reportOf(
   return reports.find((report) => report.handlerName.toLowerCase() === handlerName);
 }
 
+/** Says so when the lock is not there at once. */
+async function lockStore(path: string, flock: string, context: CommandContext): Promise<FileLock> {
+  const timer = setTimeout(() => context.ui.progress(BUSY), BUSY_AFTER_MS);
+  try {
+    return await lockFile(path, 'exclusive', flock);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 const HASTY_WAIT_MS = 5;
+const BUSY_AFTER_MS = 1000;
+const BUSY = 'Waiting for another handlerkit command that changes this VM.';
 
 function isUnreadable(report: HandlerReport): boolean {
   return report.extension?.verdict.reported.code === AGENT_ERROR_CODES.statusInvalid;
