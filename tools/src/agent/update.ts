@@ -10,6 +10,7 @@ import {
   compareVersions,
   formatSequenceFile,
   STATUS_FOLDER,
+  UPDATE_WITH_INSTALL,
 } from '@handlerkit/sdk/contract';
 import { AgentError, isExtensionError } from './agent-error.ts';
 import { isMissing } from './agent-files.ts';
