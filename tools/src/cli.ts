@@ -6,6 +6,7 @@ import { readFileSync, realpathSync } from 'node:fs';
 import type { Argv } from 'yargs';
 import yargs from 'yargs';
 import { registerCommands } from './commands/index.ts';
+import type { ToolError } from './errors.ts';
 import { interruptedError, TOOL_EXIT_CODES, toToolError, usageError } from './errors.ts';
 import type { CommandContext, ToolDeps } from './tool-deps.ts';
 import { createToolDeps } from './tool-deps.ts';
@@ -28,13 +29,19 @@ export async function main(argv: readonly string[], deps: ToolDeps = createToolD
     await runCommandLine(argv, { ui, deps, signal: controller.signal });
     deps.setExitCode(TOOL_EXIT_CODES.done);
   } catch (thrown) {
-    // Once interrupted, whatever else went wrong is a consequence.
-    const error = toToolError(controller.signal.aborted ? controller.signal.reason : thrown);
+    const error = explainEnd(thrown, controller.signal);
     ui.error(error);
     deps.setExitCode(error.exitCode);
   } finally {
     removeListener();
   }
+}
+
+/** Once interrupted, whatever else went wrong is a consequence; a command may say more about the interruption. */
+function explainEnd(thrown: unknown, signal: AbortSignal): ToolError {
+  const error = toToolError(thrown);
+  const isAboutSignal = error.exitCode === TOOL_EXIT_CODES.interrupted;
+  return signal.aborted && !isAboutSignal ? toToolError(signal.reason) : error;
 }
 
 async function runCommandLine(argv: readonly string[], context: CommandContext): Promise<void> {

@@ -5,7 +5,7 @@
  */
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { ToolError, usageError } from '../errors.ts';
+import { interruptedError, ToolError, usageError } from '../errors.ts';
 import type { CommandContext } from '../tool-deps.ts';
 import type { GivenSettings } from '../vm/apply-extension.ts';
 import { applyExtension } from '../vm/apply-extension.ts';
@@ -92,7 +92,7 @@ async function waitUntilFinal(
   timeoutMs: number,
   context: CommandContext,
 ): Promise<readonly ViewedExtension[]> {
-  const { deps, ui, signal } = context;
+  const { deps, ui } = context;
   const deadline = deps.elapsedMs() + timeoutMs;
   let said: string | undefined;
   for (;;) {
@@ -115,7 +115,19 @@ async function waitUntilFinal(
     const state = describeWaiting(view);
     if (state !== said) ui.progress(state);
     said = state;
+    await pause(context, extension.name);
+  }
+}
+
+/** Waits a moment. Ctrl-C ends the waiting only, and the user should know that. */
+async function pause({ deps, signal }: CommandContext, name: string): Promise<void> {
+  try {
     await deps.sleep(POLL_MS, signal);
+  } catch (thrown) {
+    if (!signal.aborted) throw thrown;
+    throw interruptedError(
+      `"${name}" goes on in the VM. See how it fares with handlerkit vm instance-view, or end it with handlerkit vm delete ${name}.`,
+    );
   }
 }
 

@@ -201,6 +201,16 @@ describe('vm set', () => {
     expect(result.stdout).toBe('');
   });
 
+  it('leaves an extension that goes on in the background to itself on Ctrl-C, and says so', async () => {
+    const slow = settings({ mode: 'slow', until: join(folder, 'never') });
+    const result = await set({ version: '1.0.0' }, slow, {
+      interruptWhen: (_, stderr) => stderr.includes('Transitioning: working'),
+    });
+    expect(result.exitCode).toBe(130);
+    expect(result.stderr).toContain('Try: "Greeter" goes on in the VM.');
+    expect(viewOf(await vm(['instance-view']))?.message).toBe('working');
+  });
+
   it('refuses the same handler under a second name', async () => {
     await set({ version: '1.0.0' }, settings({}));
     const result = await set({ version: '1.0.0' }, [...settings({}), '--name', 'second', '--json']);
