@@ -16,7 +16,10 @@ export default defineConfig({
       unit('sdk', 'sdk'),
       unit('custom-script', 'extensions/custom-script'),
       unit('tools', 'tools'),
-      { ...source, test: { name: 'borders', root: 'test', include: ['borders/*.test.ts'], testTimeout: 60_000 } },
+      {
+        ...source,
+        test: { name: 'borders', root: 'test', include: ['borders/*.test.ts'], testTimeout: 60_000 },
+      },
       {
         ...source,
         test: {
