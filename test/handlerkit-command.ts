@@ -2,7 +2,8 @@
  * Runs the tool as a user does: as a child process, from the sources. Its own environment has no variable of the agent.
  */
 import { spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { createRequire } from 'node:module';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 
 export const REPOSITORY = fileURLToPath(new URL('..', import.meta.url));
 
@@ -11,7 +12,7 @@ export const HANDLERKIT: readonly string[] = [
   process.execPath,
   '--conditions=@handlerkit/source',
   '--import',
-  import.meta.resolve('tsx'),
+  pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href,
   fileURLToPath(new URL('../tools/src/cli.ts', import.meta.url)),
 ];
 

@@ -163,6 +163,24 @@ describe('enable', () => {
     expect(readdirSync(machine.path(`${machine.handlerFolder()}/status`))).toEqual([]);
   });
 
+  it('leaves an error where the agent looks when it cannot even begin, instead of a placeholder for ever', async () => {
+    writeFileSync(machine.path(`${machine.handlerFolder()}/HandlerEnvironment.json`), '[{]');
+    const { exitCode, status, stderr } = await machine.enable(counting);
+    expect([exitCode, status?.status, runs]).toEqual([53, 'error', 0]);
+    expect(status?.message).toContain('HandlerEnvironment.json: is not valid JSON');
+    expect(stderr).toContain('ENVIRONMENT_INVALID');
+    const blocked = createTestMachine({
+      extension: { publisher: 'A.B', type: 'C', version: '1.0.0', dataFolder: 'taken' },
+    });
+    try {
+      writeFileSync(blocked.path('/var/lib/waagent/taken'), '');
+      const outcome = await blocked.enable(counting);
+      expect([outcome.exitCode, outcome.status?.status, runs]).toEqual([1, 'error', 0]);
+    } finally {
+      blocked.remove();
+    }
+  });
+
   it('empties the settings of older sequences after the run, and keeps the present ones', async () => {
     await machine.enable(counting, { protected: { password: 'old-secret' } }, { sequence: 1 });
     await machine.enable(counting, { protected: { password: 'new-secret' } }, { sequence: 2 });

@@ -1,12 +1,15 @@
 /**
  * One operation of a handler from beginning to end: this is what the agent runs. Gives the exit code; never throws.
  */
+import { join } from 'node:path';
 import { parseAgentVariables } from './contract/agent-variables.ts';
 import { EXIT_CODES } from './contract/exit-codes.ts';
 import { ContractError } from './contract/json.ts';
 import type { Operation } from './contract/operations.ts';
 import { isOperation, OPERATION_TITLES, OPERATIONS } from './contract/operations.ts';
-import { cutText } from './contract/status.ts';
+import { formatStatusFile, STATUS_FOLDER } from './contract/package-layout.ts';
+import type { Status } from './contract/status.ts';
+import { cutText, formatStatus, isFinal, parseStatus } from './contract/status.ts';
 import { enable } from './enable.ts';
 import { HandlerError, toHandlerError } from './errors.ts';
 import { EXTENSION_FILE, parseExtensionDescription } from './extension-description.ts';
@@ -15,7 +18,9 @@ import type { Host } from './host.ts';
 import type { OperationRun } from './operation-run.ts';
 import { startOperation } from './operation-run.ts';
 import { createRedactor } from './redaction.ts';
+import { errorStatus } from './status-messages.ts';
 import { disable, install, uninstall, update } from './version-operations.ts';
+import { readTextIfThere, writeWholeFile } from './whole-file.ts';
 
 export interface LifecycleDeps {
   readonly host: Host;
@@ -56,6 +61,7 @@ export async function runOperation<Public, Protected>(
   } catch (thrown) {
     const error = fromContract(thrown);
     run?.log.error(error.message, { code: error.code });
+    if (title === OPERATION_TITLES.enable) reportEarlyFailure(deps.host, run, error, redactor.redact);
     deps.stderr(
       `${cutText(redactor.redact(`${title} failed: ${error.code}: ${error.message}`), STDERR_CHARACTERS)}\n`,
     );
@@ -72,6 +78,41 @@ async function perform<Public, Protected>(
   await operations[run.operation](definition, run);
   run.log.info(`${run.operation} ended`);
   return EXIT_CODES.done;
+}
+
+/**
+ * Enable failed before its own reporting began (no environment, no data folder, no lock). Without a status the agent
+ * would show a launcher's `transitioning` for ever, so an error is left where the agent looks, if that can be known.
+ * A finished status stays.
+ */
+function reportEarlyFailure(
+  host: Host,
+  run: OperationRun | undefined,
+  error: HandlerError,
+  redact: (text: string) => string,
+): void {
+  try {
+    const { extensionPath, sequenceNumber, extensionName } = parseAgentVariables(host.env);
+    const sequence = run?.sequence ?? sequenceNumber;
+    const folder = run?.environment.statusFolder ?? (extensionPath && join(extensionPath, STATUS_FOLDER));
+    if (sequence === undefined || folder === undefined || folder === '') return;
+    const path = host.path(join(folder, formatStatusFile(sequence, extensionName)));
+    const present = readStatusIfThere(path);
+    if (present !== undefined && isFinal(present.status)) return;
+    const status = errorStatus('enable', error, host.now());
+    writeWholeFile(path, formatStatus({ ...status, message: redact(status.message) }));
+  } catch {
+    // The message on stderr is what is left: the disk may be full, or the variables no text that can be read.
+  }
+}
+
+function readStatusIfThere(path: string): Status | undefined {
+  try {
+    const text = readTextIfThere(path);
+    return text === undefined ? undefined : parseStatus(text, path);
+  } catch {
+    return undefined;
+  }
 }
 
 function parseOperation(words: readonly string[]): Operation {

@@ -1,0 +1,212 @@
+/**
+ * Measures how long enable takes, from the start of the launcher to `success` on disk, side by side with a bare
+ * `node -e 0` and a bare compiled program. Run with `npm run bench`. Prints medians and ratios; never fails a build.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  agentHandlerEnvironment,
+  formatAgentVariables,
+  formatCertificateFiles,
+  formatHandlerEnvironment,
+  formatHandlerFolder,
+  formatSettings,
+  formatSettingsFile,
+  formatStatusFile,
+  HANDLER_ENVIRONMENT_FILE,
+} from '@handlerkit/sdk/contract';
+import { createCertificate, encryptProtectedSettings } from '@handlerkit/sdk/testing';
+import { runHandlerkit } from '../handlerkit-command.ts';
+
+const ROUNDS = 31;
+const HANDLER = 'Handlerkit.Extensions.CustomScript';
+const VERSION = '1.0.0';
+
+interface Subject {
+  readonly name: string;
+  /** Runs once; gives the milliseconds. */
+  run(): Promise<number> | number;
+  readonly times: number[];
+}
+
+async function main(): Promise<void> {
+  const work = mkdtempSync(join(tmpdir(), 'handlerkit-bench-'));
+  try {
+    const architecture = process.arch === 'arm64' ? 'arm64' : 'x64';
+    process.stderr.write('Packing Custom Script and a bare program\n');
+    const folder = await unpack(
+      'extensions/custom-script',
+      join(work, formatHandlerFolder(HANDLER, VERSION)),
+    );
+    const bare = await unpack(writeBareProject(work), join(work, 'bare'));
+    const enable = prepareHandler(work, folder);
+    const subjects: Subject[] = [
+      subject('node -e 0', () => runToEnd(process.execPath, ['-e', '0'])),
+      subject('a bare compiled program', () => runToEnd(join(bare, 'bin', `handler-${architecture}`), [])),
+      subject('/bin/true', () => runToEnd('/bin/true', [])),
+      subject('enable, public command', () => enable(false).toStatus),
+      subject('enable, protected command', () => enable(true).toStatus),
+      subject('enable, answer to the agent', () => enable(false).toAnswer),
+    ];
+    for (const { run } of subjects) await run();
+    for (let round = 0; round < ROUNDS; round++) {
+      for (const one of shuffle(subjects)) one.times.push(await one.run());
+    }
+    print(subjects);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+function subject(name: string, run: Subject['run']): Subject {
+  return { name, run, times: [] };
+}
+
+/** Packs a project and unpacks it as the agent does: by Python, then every file executable for its owner. */
+async function unpack(project: string, folder: string): Promise<string> {
+  const zip = `${folder}.zip`;
+  const architecture = process.arch === 'arm64' ? 'arm64' : 'x64';
+  const packed = await runHandlerkit(['pack', project, '--architectures', architecture, '--out', zip]);
+  if (packed.exitCode !== 0) throw new Error(`pack failed: ${packed.stderr}`);
+  const unzipped = spawnSync('python3', ['-m', 'zipfile', '-e', zip, folder]);
+  if (unzipped.status !== 0) throw new Error(`unzip failed: ${unzipped.stderr.toString()}`);
+  spawnSync('chmod', ['-R', 'u+x', folder]);
+  return folder;
+}
+
+/** A project whose program does nothing: what is left is the runtime's own start. */
+function writeBareProject(work: string): string {
+  const folder = join(work, 'bare-project');
+  mkdirSync(join(folder, 'src'), { recursive: true });
+  writeFileSync(
+    join(folder, 'extension.json'),
+    JSON.stringify({ publisher: 'Handlerkit.Bench', type: 'Bare', version: '1.0.0' }),
+  );
+  writeFileSync(join(folder, 'src', 'main.ts'), 'export {};\n');
+  return folder;
+}
+
+type EnableTimes = { readonly toAnswer: Promise<number>; readonly toStatus: Promise<number> };
+
+/** Lays the agent's files out; each call of the result applies new settings and starts the launcher as the agent does. */
+function prepareHandler(work: string, folder: string): (isProtected: boolean) => EnableTimes {
+  const environment = agentHandlerEnvironment(folder, join(work, 'log'));
+  for (const path of [environment.configFolder, environment.statusFolder, environment.logFolder]) {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  }
+  writeFileSync(join(folder, HANDLER_ENVIRONMENT_FILE), formatHandlerEnvironment(HANDLER, environment));
+  const certificate = createCertificate();
+  const names = formatCertificateFiles(certificate.thumbprint);
+  writeFileSync(join(work, names.certificate), certificate.certificateFileText);
+  writeFileSync(join(work, names.privateKey), certificate.privateKeyFileText, { mode: 0o600 });
+  let sequence = -1;
+  return (isProtected) => {
+    sequence++;
+    const settings = { commandToExecute: 'true' };
+    const text = formatSettings({
+      publicSettings: isProtected ? {} : settings,
+      protectedSettings: isProtected ? encryptProtectedSettings(settings, certificate.certificatePem) : null,
+      thumbprint: isProtected ? certificate.thumbprint : null,
+    });
+    writeFileSync(join(environment.configFolder, formatSettingsFile(sequence)), text, { mode: 0o600 });
+    const statusFile = join(environment.statusFolder, formatStatusFile(sequence));
+    const variables = formatAgentVariables({
+      extensionPath: folder,
+      extensionVersion: VERSION,
+      wireProtocolAddress: '168.63.129.16',
+      sequenceNumber: sequence,
+    });
+    const started = performance.now();
+    const child = spawn('/bin/sh', ['-c', `${folder}/bin/handler enable`], {
+      cwd: folder,
+      env: { PATH: process.env.PATH ?? '', ...variables },
+      stdio: 'ignore',
+      detached: true,
+    });
+    const toAnswer = new Promise<number>((resolve) => {
+      child.once('exit', () => resolve(performance.now() - started));
+    });
+    const toStatus = final(statusFile, started);
+    return { toStatus, toAnswer: toStatus.then(() => toAnswer) };
+  };
+}
+
+/** Waits for the final status; looks every 0.2 ms without keeping the processor busy. */
+async function final(statusFile: string, started: number): Promise<number> {
+  const pause = new Int32Array(new SharedArrayBuffer(4));
+  for (let looks = 0; ; looks++) {
+    const text = readIfThere(statusFile);
+    const ms = performance.now() - started;
+    if (text.includes('"success"')) return ms;
+    if (text.includes('"error"') || ms > 20_000) throw new Error(`enable did not succeed: ${text}`);
+    Atomics.wait(pause, 0, 0, 0.2);
+    if (looks % 20 === 19) await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function runToEnd(program: string, args: readonly string[]): Promise<number> {
+  const started = performance.now();
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { stdio: 'ignore' });
+    child.once('error', reject);
+    child.once('exit', () => resolve(performance.now() - started));
+  });
+}
+
+function shuffle<T>(items: readonly T[]): T[] {
+  return items
+    .map((item) => ({ item, key: Math.random() }))
+    .sort((a, b) => a.key - b.key)
+    .map(({ item }) => item);
+}
+
+function quantile(times: readonly number[], part: number): number {
+  const sorted = [...times].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN;
+}
+
+function print(subjects: readonly Subject[]): void {
+  const median = (name: string): number =>
+    quantile(subjects.find((one) => one.name === name)?.times ?? [], 0.5);
+  const node = median('node -e 0');
+  const row = (...cells: readonly string[]): string =>
+    cells.map((cell, index) => (index === 0 ? cell.padEnd(30) : cell.padStart(12))).join('');
+  const lines = [
+    `${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} cores, ${ROUNDS} interleaved rounds, milliseconds`,
+    row('', 'median', 'min', 'p90', 'x node -e 0'),
+    ...subjects.map(({ name, times }) => {
+      const middle = quantile(times, 0.5);
+      const cells = [middle, quantile(times, 0), quantile(times, 0.9)].map((ms) => ms.toFixed(1));
+      return row(name, ...cells, (middle / node).toFixed(2));
+    }),
+    '',
+    target('enable, public command / node -e 0', median('enable, public command') / node, 1.0),
+    target(
+      'protected / public command',
+      median('enable, protected command') / median('enable, public command'),
+      1.2,
+    ),
+    target(
+      'answer to the agent / /bin/true',
+      median('enable, answer to the agent') / median('/bin/true'),
+      10,
+    ),
+  ];
+  process.stdout.write(`${lines.join('\n')}\n`);
+}
+
+function target(what: string, value: number, limit: number): string {
+  return `${what}: ${value.toFixed(2)}, target at most ${limit.toFixed(1)}: ${value <= limit ? 'met' : 'MISSED'}`;
+}
+
+await main();

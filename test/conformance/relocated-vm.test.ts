@@ -1,0 +1,4 @@
+/** Custom Script, packed, relocated VM: a file of its own, so that the drivers run side by side. */
+import { describeCustomScript } from './custom-script-cases.ts';
+
+describeCustomScript('packed, relocated VM');
