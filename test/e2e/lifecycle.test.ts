@@ -3,6 +3,8 @@
  * state, deletion, secrets. On the overlay VM as root, otherwise on the relocated one.
  */
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { formatSequenceFile, formatStatusFile, parseStatus, STATUS_FOLDER } from '@handlerkit/sdk/contract';
@@ -58,17 +60,16 @@ describe('an extension on the local VM', () => {
   });
 
   it('lets a long run go on through an update, and shows its result in the new version', async () => {
-    const command = 'while [ ! -e /tmp/handlerkit-go-$GO ] && [ ! -e go ]; do sleep 0.05; done; echo finished';
+    // The command waits for the answer of a server, so that the test says when it ends.
+    const gate = await openGate();
+    const command = `python3 -c 'import urllib.request as u; print(u.urlopen("${gate.url}").read().decode())'`;
     const started = await vm.set(older, { public: { commandToExecute: command } }, ['--no-wait']);
     expect(started.exitCode).toBe(0);
     const updated = await vm.set(newer, {}, ['--keep-settings', '--no-wait']);
     expect(updated.exitCode).toBe(0);
     expect((await vm.show()).provisioningState).toBe('Updating');
     expect(statusOf('1.0.1', 0)?.status).toBe('transitioning');
-    // The command waits for a file in its own folder; it is made from inside the VM, by another configuration's look.
-    const go = inAgentFolder('custom-script', 'download', '0', 'go');
-    const { writeFileSync } = await import('node:fs');
-    writeFileSync(await vm.reach(go), '');
+    await gate.answer('finished');
     await until(() => statusOf('1.0.1', 0)?.status === 'success');
     expect(statusOf('1.0.1', 0)?.message).toBe('Enable succeeded: \n[stdout]\nfinished\n\n[stderr]\n');
   });
@@ -78,7 +79,7 @@ describe('an extension on the local VM', () => {
     await until(() => existsSync(inAgentFolder('custom-script', 'download', '0', 'pid')));
     await vm.delete();
     expect(existsSync(inAgentFolder('custom-script'))).toBe(false);
-    expect(findProcesses('sleep\0600')).toEqual([]);
+    expect(findProcesses('sleep\x300')).toEqual([]);
   });
 
   it('ends a running command when newer settings arrive, and says so in the older status', async () => {
@@ -89,7 +90,7 @@ describe('an extension on the local VM', () => {
     expect((await view())?.statuses[0]?.message).toContain('second');
     expect(statusOf('1.0.0', 0)).toMatchObject({ status: 'error' });
     expect(statusOf('1.0.0', 0)?.message).toContain('newer settings');
-    expect(findProcesses('sleep\0601')).toEqual([]);
+    expect(findProcesses('sleep\x301')).toEqual([]);
   });
 
   it('has no secret in any file that is left, and keeps to the modes it promises', async () => {
@@ -105,6 +106,27 @@ describe('an extension on the local VM', () => {
     expect(filesWith(vm.folder, CANARY)).toEqual([]);
   });
 });
+
+/** A server on loopback whose one request is answered when the test says so. */
+async function openGate(): Promise<{ url: string; answer(text: string): Promise<void> }> {
+  let open: (text: string) => void = () => undefined;
+  const opened = new Promise<string>((resolve) => {
+    open = resolve;
+  });
+  const server = createServer(async (_, response) => {
+    response.end(await opened);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}/`,
+    answer: (text) =>
+      new Promise((resolve) => {
+        open(text);
+        server.close(() => resolve());
+      }),
+  };
+}
 
 function quote(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;
