@@ -7,6 +7,7 @@ import { mkdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { HandlerState } from './contract/package-layout.ts';
 import { CONFIG_FOLDER, HANDLER_STATE_FILE } from './contract/package-layout.ts';
+import { isSystemError } from './errors.ts';
 import type { HandlerFolder } from './handler-files.ts';
 import { siblingFolder } from './handler-files.ts';
 import type { Host } from './host.ts';
@@ -51,7 +52,12 @@ export function openDataFolder(host: Host, own: HandlerFolder, name: string): Da
   return {
     path,
     create: () => {
-      mkdirSync(host.path(path), { recursive: true, mode: 0o700 });
+      try {
+        // Not recursive: then a read-only disk would be told as a missing folder.
+        mkdirSync(host.path(path), { mode: 0o700 });
+      } catch (thrown) {
+        if (!isSystemError(thrown, 'EEXIST')) throw thrown;
+      }
     },
     exists: () => isFolder(host.path(path)),
     owner,

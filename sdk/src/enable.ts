@@ -74,8 +74,11 @@ async function decide(run: OperationRun, store: RunStore, sequence: number): Pro
       'STATE_UNUSABLE',
       `the handler's state: ${toHandlerError(thrown).message}`,
     );
-    if (!isFinalOnDisk(store, sequence)) {
-      store.writeStatus(sequence, redactStatus(run, errorStatus('enable', error, host.now())));
+    const status = redactStatus(run, errorStatus('enable', error, host.now()));
+    try {
+      if (!isFinalOnDisk(store, sequence)) store.writeStatus(sequence, status);
+    } catch {
+      // The exit code and stderr tell it, too.
     }
     throw error;
   }

@@ -211,6 +211,8 @@ function waitForEnd(child: ChildProcess, program: string, options: ExecOptions):
     const stop = (): void => {
       if (pid === undefined || killer !== undefined) return;
       signalGroup(pid, 'SIGTERM');
+      // A stopped process hears of SIGTERM only when it goes on.
+      signalGroup(pid, 'SIGCONT');
       killAt = performance.now() + graceMs;
       killer = setTimeout(() => signalGroup(pid, 'SIGKILL'), graceMs);
     };

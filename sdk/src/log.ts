@@ -2,7 +2,7 @@
  * The extension's log: one JSON object a line in the agent's log folder, one file for all versions and processes, and
  * telemetry events. Logging never fails an operation: what cannot be written is dropped and counted.
  */
-import { appendFileSync, mkdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { EVENT_LIMITS, formatEvent, formatEventFile } from './contract/events.ts';
 import type { HandlerEnvironment } from './contract/handler-environment.ts';
@@ -98,14 +98,15 @@ function rotate(file: string): void {
 
 /** Writes an event outside the folder first: the agent deletes unfinished files inside it. False when it was dropped. */
 function writeEvent(host: Host, folder: string, text: string, counter: number): boolean {
+  const temporary = host.path(`${folder}.${process.pid}.tmp`);
   try {
     if (listFolder(host.path(folder)).length >= EVENT_LIMITS.eventsPerPeriod) return false;
     const name = formatEventFile(host.now().getTime(), (process.pid % 1000) * 1000 + counter);
-    const temporary = host.path(`${folder}.${process.pid}.tmp`);
     writeFileSync(temporary, text, { mode: 0o600 });
     renameSync(temporary, host.path(join(folder, name)));
     return true;
   } catch {
+    rmSync(temporary, { force: true });
     return false;
   }
 }

@@ -22,6 +22,8 @@ export async function stopWorker(host: Host, worker: ProcessIdentity): Promise<v
     }
   };
   kill('SIGTERM');
+  // A stopped process hears of SIGTERM only when it goes on.
+  kill('SIGCONT');
   for (let waited = 0; waited < STOP_GRACE_MS && isRunning(host, worker); waited += POLL_MS)
     await host.sleep(POLL_MS);
   kill('SIGKILL');

@@ -1,0 +1,130 @@
+import { spawn } from 'node:child_process';
+import { lstatSync, mkdtempSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { until } from './fixtures/process-machine.ts';
+import { createHost } from './host.ts';
+import { LOCK_NAME, LOCK_WAIT_MS, withLock } from './lock.ts';
+import { identifyProcess, readBootId } from './process-identity.ts';
+
+const host = createHost();
+let folder: string;
+let path: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'handlerkit-lock-'));
+  path = join(folder, LOCK_NAME);
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A process that lives and holds the lock. */
+async function startHolder(): Promise<{ end: () => Promise<void>; pid: number }> {
+  const module = fileURLToPath(new URL('./lock.ts', import.meta.url));
+  const hostModule = fileURLToPath(new URL('./host.ts', import.meta.url));
+  const script = `import { withLock } from ${JSON.stringify(module)}; import { createHost } from ${JSON.stringify(hostModule)};
+    await withLock(createHost(), ${JSON.stringify(folder)}, () => new Promise((resolve) => setTimeout(resolve, 60_000)));`;
+  const child = spawn(
+    process.execPath,
+    ['--import', import.meta.resolve('tsx'), '--input-type=module', '--eval', script],
+    { stdio: 'ignore' },
+  );
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  await until(() => readdirSync(folder).includes(LOCK_NAME));
+  return {
+    pid: child.pid ?? 0,
+    end: async () => {
+      child.kill('SIGKILL');
+      await ended;
+    },
+  };
+}
+
+describe('the lock', () => {
+  it('lets one in at a time, gives its result, and is gone afterwards', async () => {
+    let inside = 0;
+    let most = 0;
+    const work = async (): Promise<number> => {
+      most = Math.max(most, ++inside);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      return inside--;
+    };
+    expect(await Promise.all(Array.from({ length: 10 }, () => withLock(host, folder, work)))).toEqual(
+      Array.from({ length: 10 }, () => 1),
+    );
+    expect(most).toBe(1);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('is gone, too, when the work throws', async () => {
+    const failing = withLock(host, folder, () => Promise.reject(new Error('no')));
+    await expect(failing).rejects.toThrow('no');
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('throws the system’s error when its folder is missing', async () => {
+    await expect(withLock(host, join(folder, 'missing'), () => 1)).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  it('waits for another process that lives, even one that was stopped, and then says LOCKED', async () => {
+    const holder = await startHolder();
+    process.kill(holder.pid, 'SIGSTOP');
+    let elapsed = 0;
+    const fast = {
+      ...host,
+      elapsedMs: () => elapsed,
+      sleep: async (ms: number) => {
+        elapsed += ms * 10;
+      },
+    };
+    await expect(withLock(fast, folder, () => 1)).rejects.toMatchObject({
+      code: 'LOCKED',
+      message: expect.stringContaining(`process ${holder.pid} holds the lock ${path}`),
+    });
+    expect(elapsed).toBeGreaterThan(LOCK_WAIT_MS);
+    const waiting = withLock(host, folder, () => 'mine');
+    await holder.end();
+    expect(await waiting).toBe('mine');
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it.each([
+    ['4000000:1:@', 'a process that has ended'],
+    [`${process.pid}:1:@`, 'a process whose number another one has now'],
+    [`${process.pid}:${identifyProcess(host, process.pid)?.startTicks}:earlier`, 'an earlier boot'],
+    ['', 'nobody'],
+    ['garbage', 'nobody'],
+  ])('of %s is taken over at once: %s', async (target) => {
+    symlinkSync(target.replace('@', readBootId(host)) || ' ', path);
+    const since = performance.now();
+    expect(await withLock(host, folder, () => readlinkSync(path))).toContain(`${process.pid}:`);
+    expect(performance.now() - since).toBeLessThan(1_000);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('of a dead holder is taken over by one of many only', async () => {
+    for (let round = 0; round < 20; round++) {
+      symlinkSync('4000000:1:gone', path);
+      symlinkSync('4000000:1:gone', `${path}.turn`);
+      let inside = 0;
+      const seen = await Promise.all(
+        Array.from({ length: 20 }, () =>
+          withLock(host, folder, async () => {
+            inside++;
+            await new Promise((resolve) => setImmediate(resolve));
+            return inside--;
+          }),
+        ),
+      );
+      expect(new Set(seen)).toEqual(new Set([1]));
+    }
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('is a link that leads nowhere and names its holder', async () => {
+    await withLock(host, folder, () => {
+      expect(lstatSync(path).isSymbolicLink()).toBe(true);
+      expect(readlinkSync(path)).toMatch(new RegExp(`^${process.pid}:\\d+:[0-9a-f-]{36}$`));
+    });
+  });
+});
