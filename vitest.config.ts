@@ -1,12 +1,15 @@
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 import { TotalLine } from './test/total-line.ts';
 
 // Without 'import': Node would apply it to require() too, and hand a dual package's ES module to CommonJS.
 const conditions = ['@handlerkit/source', 'node', 'default'];
 const source = { resolve: { conditions }, ssr: { resolve: { conditions } } };
-const unit = (name: string, root: string) => ({
+/** Absolute, so that a package's own `npm test` finds its tests too. */
+const folder = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+const unit = (name: string, path: string) => ({
   ...source,
-  test: { name, root, include: ['src/**/*.test.ts'], testTimeout: 30_000 },
+  test: { name, root: folder(path), include: ['src/**/*.test.ts'], testTimeout: 30_000 },
 });
 
 export default defineConfig({
@@ -18,13 +21,13 @@ export default defineConfig({
       unit('tools', 'tools'),
       {
         ...source,
-        test: { name: 'borders', root: 'test', include: ['borders/*.test.ts'], testTimeout: 60_000 },
+        test: { name: 'borders', root: folder('test'), include: ['borders/*.test.ts'], testTimeout: 60_000 },
       },
       {
         ...source,
         test: {
           name: 'black-box',
-          root: 'test',
+          root: folder('test'),
           include: ['conformance/**/*.test.ts', 'e2e/**/*.test.ts'],
           globalSetup: ['./packed-zip.ts'],
           testTimeout: 120_000,
