@@ -113,7 +113,7 @@ async function stopRuns(
   stop: StopReason,
   extensionNames: readonly (string | undefined)[],
 ): Promise<void> {
-  const { host, own, environment, data } = run;
+  const { host, own, environment, data, log } = run;
   const stopOne = async (extensionName: string | undefined): Promise<void> => {
     const store = openRunStore(host, own, environment, () => own, extensionName);
     if (store.readJournal()?.state !== 'running') return;
@@ -126,12 +126,15 @@ async function stopRuns(
     });
     if (journal === undefined) return;
     await stopWorker(host, journal.process);
-    await withLock(host, data.path, () => {
-      const left = store.readJournal();
-      if (left?.state !== 'running' || isRunning(host, left.process)) return;
-      killChildren(host, left);
-      settleDead(run, store, left);
-    });
+    const left = store.readJournal();
+    if (left?.state !== 'running' || isRunning(host, left.process)) return;
+    killChildren(host, left);
+    try {
+      await withLock(host, data.path, () => settleDead(run, store, left));
+    } catch (thrown) {
+      // What ends is not kept from ending by a status that cannot be written.
+      log.warn('the end of a run cannot be recorded', { reason: toHandlerError(thrown).message });
+    }
   };
   await Promise.all(extensionNames.map(stopOne));
 }
