@@ -23,7 +23,7 @@ const modules = readModules();
 describe('the repository', () => {
   test('has modules in every workspace', () => {
     for (const { folder } of workspaces) {
-      expect(modules.filter(({ path }) => path.startsWith(`${folder}/`)).length, folder).toBeGreaterThan(3);
+      expect(modules.filter(({ path }) => path.startsWith(`${folder}/`)).length, folder).toBeGreaterThan(0);
     }
   });
 
