@@ -99,13 +99,23 @@ it('ends as an error, with nothing begun, when the data folder cannot be used', 
   expect(stderr).toMatch(/^Enable failed: STATE_UNUSABLE: the handler's state: ENOTDIR/);
 });
 
+it('does not begin when it was asked to end before, and begins at the next enable', async () => {
+  const signal = AbortSignal.abort(new HandlerError('INTERRUPTED', 'the run was ended by SIGTERM'));
+  const ended = await machine.enable(counting, {}, { signal });
+  expect([ended.exitCode, ended.status?.code, runs, machine.readSequence()]).toEqual([1, 3, 0, undefined]);
+  expect((await machine.run(counting, 'enable')).status?.message).toBe('Enable succeeded: run 1');
+});
+
 describe('the author’s commands', () => {
   it('stand in the journal while they run, and not afterwards', async () => {
     const seen: unknown[] = [];
     const handler = defineHandler({
       enable: async ({ host }) => {
-        await host.exec(['true'], {
+        const stop = new AbortController();
+        await host.exec(['sleep', '30'], {
+          signal: stop.signal,
           onStart: (pid) => {
+            stop.abort();
             const { children } = JSON.parse(readFileSync(inFolder('journal.json'), 'utf8'));
             seen.push(children.map((child: { pid: number }) => child.pid === pid));
           },

@@ -119,20 +119,6 @@ describe('a run that is asked to end', () => {
     expect(isAlive(child)).toBe(false);
     expect(machine.status(0)).toMatchObject({ status: 'error', code: 3 });
   });
-
-  it('does not begin when it is asked before, and begins at the next enable', async () => {
-    machine.writeSettings(0, 'nothing');
-    writeFileSync(join(machine.folder(), 'config', '0.settings'), '{"runtimeSettings"');
-    const run = machine.start('enable');
-    await until(() => machine.status(0)?.status === 'transitioning');
-    process.kill(run.pid, 'SIGTERM');
-    machine.writeSettings(0, 'nothing');
-    expect((await run.ended).exitCode).toBe(1);
-    expect(machine.status(0)?.message).toContain('SIGTERM');
-    expect(machine.marks()).toEqual([]);
-    expect((await machine.run('enable')).exitCode).toBe(0);
-    expect(machine.status(0)?.status).toBe('success');
-  });
 });
 
 describe('several processes', () => {
