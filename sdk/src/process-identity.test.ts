@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
@@ -32,7 +32,6 @@ it('a zombie has ended', async () => {
   });
   try {
     const pid = Number(await new Promise((resolve) => parent.stdout.once('data', resolve)));
-    const { readFileSync } = await import('node:fs');
     await until(() => readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z '));
     expect(identifyProcess(host, pid)).toBeUndefined();
   } finally {
