@@ -26,10 +26,14 @@ it('a number that nobody has is no process', () => {
 });
 
 it('a zombie has ended', async () => {
-  // The shell goes on as a program that never asks how its child ended.
-  const parent = spawn('sh', ['-c', 'sh -c "exit 0" & echo $!; exec sleep 30'], {
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
+  // The shell goes on as a program that never asks how its child ended; the child ends after that.
+  const parent = spawn(
+    'sh',
+    ['-c', `sh -c 'while [ "$(cat /proc/$PPID/comm)" != sleep ]; do :; done' & echo $!; exec sleep 30`],
+    {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    },
+  );
   try {
     const pid = Number(await new Promise((resolve) => parent.stdout.once('data', resolve)));
     await until(() => readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z '));
