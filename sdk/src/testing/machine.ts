@@ -6,7 +6,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { formatAgentVariables } from '../contract/agent-variables.ts';
+import { formatAgentVariables, WIRE_SERVER_ADDRESS } from '../contract/agent-variables.ts';
 import { agentHandlerEnvironment, formatHandlerEnvironment } from '../contract/handler-environment.ts';
 import type { Operation } from '../contract/operations.ts';
 import {
@@ -186,7 +186,7 @@ export function createTestMachine(options: TestMachineOptions = {}): TestMachine
     const variables = formatAgentVariables({
       extensionPath: handlerFolder(version),
       extensionVersion: version,
-      wireProtocolAddress: '168.63.129.16',
+      wireProtocolAddress: WIRE_SERVER_ADDRESS,
       sequenceNumber: sequence,
       extensionName,
     });
