@@ -57,8 +57,9 @@ function decideRunning(
 ): EnableDecision | undefined {
   const { run, store, sequence } = question;
   if (isRunning(run.host, journal.process)) {
-    if (sequence <= journal.sequence) {
-      return done(`sequence ${journal.sequence} is running in process ${journal.process.pid}`);
+    if (sequence < journal.sequence) return settleProcessed(question, journal, journal.sequence);
+    if (sequence === journal.sequence) {
+      return done(`sequence ${sequence} is running in process ${journal.process.pid}`);
     }
     store.writeJournal({ ...journal, stop: 'superseded' });
     return { kind: 'stop', journal };
@@ -126,7 +127,7 @@ function settleProcessed(
   }
   const text =
     stored !== undefined && sequence < stored
-      ? `sequence ${sequence} is older than ${stored}, which was processed already; change the settings or set another forceUpdateTag`
+      ? `sequence ${sequence} is older than ${stored}, which was taken on already; change the settings or set another forceUpdateTag`
       : `sequence ${sequence} was processed before, but its result is lost; change the settings or set another forceUpdateTag to run it again`;
   const error = new HandlerError('INTERRUPTED', text);
   store.writeStatus(sequence, errorStatus('enable', error, run.host.now()));

@@ -482,6 +482,19 @@ describe('a run that died', () => {
     }
   });
 
+  it('is not disturbed by an older sequence, which is told that it is too late', async () => {
+    const inside: unknown[] = [];
+    const handler = defineHandler({
+      enable: async () => {
+        runs++;
+        inside.push(await machine.run(handler, 'enable', { sequence: 3 }));
+      },
+    });
+    await machine.enable(handler, {}, { sequence: 4 });
+    expect(inside).toMatchObject([{ exitCode: 0, status: { status: 'error' } }]);
+    expect([runs, machine.readStatus(4)?.status]).toEqual([1, 'success']);
+  });
+
   it('is left alone while it lives', async () => {
     const inside: unknown[] = [];
     const handler = defineHandler({

@@ -61,7 +61,8 @@ export async function runOperation<Public, Protected>(
   } catch (thrown) {
     const error = fromContract(thrown);
     run?.log.error(error.message, { code: error.code });
-    if (title === OPERATION_TITLES.enable) reportEarlyFailure(deps.host, run, error, redactor.redact);
+    if (title === OPERATION_TITLES.enable && error.code !== 'LOCKED')
+      reportEarlyFailure(deps.host, run, error, redactor.redact);
     deps.stderr(
       `${cutText(redactor.redact(`${title} failed: ${error.code}: ${error.message}`), STDERR_CHARACTERS)}\n`,
     );
@@ -83,7 +84,7 @@ async function perform<Public, Protected>(
 /**
  * Enable failed before its own reporting began (no environment, no data folder, no lock). Without a status the agent
  * would show a launcher's `transitioning` for ever, so an error is left where the agent looks, if that can be known.
- * A finished status stays.
+ * A finished status stays. Whoever holds the lock may be working on this sequence, and then reports it.
  */
 function reportEarlyFailure(
   host: Host,
