@@ -126,6 +126,8 @@ async function runClaimed<Public, Protected>(
     log.event('Error', 'enable', `${error.code}: ${error.message}`);
     status = errorStatus('enable', error, host.now());
     exitCode = error.exitCode === EXIT_CODES.done ? EXIT_CODES.handlerError : error.exitCode;
+    // The agent shows stderr beside the exit code, before it shows the status.
+    run.sayError(error);
   }
   await finish(run, store, sequence, redactStatus(run, status));
   log.info('enable ended', { status: status.status, code: status.code, durationMs: durationMs() });

@@ -45,6 +45,10 @@ export async function runOperation<Public, Protected>(
   const redactor = createRedactor();
   let run: OperationRun | undefined;
   let title = 'Handler';
+  const sayError = (error: HandlerError): void => {
+    const text = redactor.redact(`${title} failed: ${error.code}: ${error.message}`);
+    deps.stderr(`${cutText(text, STDERR_CHARACTERS)}\n`);
+  };
   try {
     const operation = parseOperation(words);
     title = OPERATION_TITLES[operation];
@@ -56,6 +60,7 @@ export async function runOperation<Public, Protected>(
       programPath: deps.programPath,
       redactor,
       signal: deps.signal,
+      sayError,
     });
     return await perform(definition, run);
   } catch (thrown) {
@@ -63,9 +68,7 @@ export async function runOperation<Public, Protected>(
     run?.log.error(error.message, { code: error.code });
     if (title === OPERATION_TITLES.enable && error.code !== 'LOCKED')
       reportEarlyFailure(deps.host, run, error, redactor.redact);
-    deps.stderr(
-      `${cutText(redactor.redact(`${title} failed: ${error.code}: ${error.message}`), STDERR_CHARACTERS)}\n`,
-    );
+    sayError(error);
     return error.exitCode === EXIT_CODES.done ? EXIT_CODES.handlerError : error.exitCode;
   }
 }

@@ -8,6 +8,7 @@ import type { HandlerEnvironment } from './contract/handler-environment.ts';
 import type { Operation } from './contract/operations.ts';
 import type { DataFolder } from './data-folder.ts';
 import { openDataFolder } from './data-folder.ts';
+import type { HandlerError } from './errors.ts';
 import type { ExtensionDescription } from './extension-description.ts';
 import type { Logger, OperationContext } from './handler.ts';
 import type { HandlerFolder } from './handler-files.ts';
@@ -32,6 +33,8 @@ export interface OperationRun {
   readonly log: Logger;
   /** Aborted from outside: SIGTERM, SIGINT, or a crash of stray code. */
   readonly signal: AbortSignal;
+  /** Takes an error for people; the agent shows it when the exit code is not 0. */
+  readonly sayError: (error: HandlerError) => void;
 }
 
 export interface OperationInput {
@@ -43,11 +46,12 @@ export interface OperationInput {
   readonly programPath: string;
   readonly redactor: Redactor;
   readonly signal: AbortSignal;
+  readonly sayError: (error: HandlerError) => void;
 }
 
 /** Finds everything that an operation needs. Throws `ENVIRONMENT_INVALID`. Writes nothing. */
 export async function startOperation(input: OperationInput): Promise<OperationRun> {
-  const { operation, host, description, variables, programPath, redactor, signal } = input;
+  const { operation, host, description, variables, programPath, redactor, signal, sayError } = input;
   const own = findHandlerFolder(host, variables, programPath);
   const environment = await readHandlerEnvironment(host, own);
   const sequence = findSequence(host, variables, environment);
@@ -59,7 +63,8 @@ export async function startOperation(input: OperationInput): Promise<OperationRu
     operationId: randomUUID(),
   });
   const data = openDataFolder(host, own, description.dataFolder);
-  return { operation, host, description, variables, own, environment, sequence, data, redactor, log, signal };
+  const said = { operation, host, description, variables, redactor, signal, sayError };
+  return { ...said, own, environment, sequence, data, log };
 }
 
 /** What every author's function gets; `signal` is replaced where the operation has limits. */
