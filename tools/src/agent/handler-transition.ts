@@ -84,6 +84,8 @@ async function handleEnable(context: HandlerContext): Promise<void> {
   } else {
     await writeSettings(handler, extension, log);
   }
+  // The agent says this of a settings block, so a handler without settings has no such line.
+  if (extension.settings !== undefined) await log.info('Requested extension state: enabled');
   await enable(context, oldUninstall);
 }
 

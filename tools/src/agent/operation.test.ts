@@ -211,14 +211,27 @@ describe('the log of the commands', () => {
       '2026-01-02T03:04:05.000000Z INFO ExtHandler [Contoso.Test-1.0.0] Target handler state: enabled [incarnation_1]\n',
     );
     expect(log).toContain('[Enable] current handler state is: notinstalled\n');
-    expect(log).toContain('Enable extension: [bin/handler.sh enable]\n');
+    expect(log).toMatch(
+      /Requested extension state: enabled\n.* Enable extension: \[bin\/handler\.sh enable\]\n/,
+    );
     expect(log).toContain('Install extension [bin/handler.sh install]\n');
     expect(log).toContain(`Executing command: ${command} with environment variables: {`);
     expect(log).not.toContain('LANG');
-    expect(log).toContain(`Command: ${command}\n[stdout]\nout of enable\n[stderr]\nerr of enable\n`);
+    expect(log).toMatch(
+      /\[Contoso\.Test-1\.0\.0\] Command: bin\/handler\.sh enable\n\[stdout\]\nout of enable\n\[stderr\]\nerr of enable\n$/,
+    );
+    expect(log).not.toContain('\n\n');
     const agentLog = await readFile(join(vm.folder, 'log', 'waagent.log'), 'utf8');
     expect(agentLog).toContain('ProcessExtensionsGoalState started [incarnation_1]\n');
-    expect(agentLog).toContain(`Command: ${command}\n`);
+    expect(agentLog).toContain('Command: bin/handler.sh enable\n');
+    expect(agentLog).not.toContain('\n\n');
+  });
+
+  it('says nothing of a requested state when there are no settings', async () => {
+    await vm.apply(await vm.want('1.0.0', { settings: undefined }));
+    const log = await readFile(join(vm.machine.logFolder, HANDLER, 'CommandExecution.log'), 'utf8');
+    expect(log).toContain('Enable extension: [bin/handler.sh enable]\n');
+    expect(log).not.toContain('Requested extension state');
   });
 });
 

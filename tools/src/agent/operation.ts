@@ -69,7 +69,9 @@ export async function runOperation(
   agent.signal?.throwIfAborted();
   const failure = await judgeEnd(context, operation, commandLine, timeoutMs, result, output);
   if (failure !== undefined) throw failure;
-  await log.info(`Command: ${commandLine}\n${output.replace(/\n{2,}/g, '\n')}`);
+  // The manifest's words, unlike the line above, and no blank line, also not at the end.
+  const lines = output.split('\n').filter((line) => line !== '');
+  await log.info(`Command: ${[command, ...lines].join('\n')}`);
 }
 
 /**
