@@ -77,12 +77,30 @@ export interface EnableResult {
   readonly substatus?: readonly Substatus[];
 }
 
-type Schema<Output> = StandardSchemaV1<unknown, Output>;
+/**
+ * What an extension asks of its settings: a schema for each half, of any library that speaks Standard Schema (zod, valibot,
+ * arktype). What a schema makes of the settings (defaults, transforms) is what `enable` gets, with its type.
+ */
+export interface SettingsDefinition<Public = Record<string, unknown>, Protected = Record<string, unknown>> {
+  /** Checks the public settings; without it any object is accepted as it is. `{}` when the user gave none. */
+  readonly public?: StandardSchemaV1<unknown, Public>;
+  /** Checks the decrypted protected settings; without it any object is accepted as it is. `{}` when there are none. */
+  readonly protected?: StandardSchemaV1<unknown, Protected>;
+  /**
+   * Whether one key at the top of both halves is an error that names it (null counts as not given). Default: `'refuse'`
+   * with a schema, `'allow'` without any, for an extension that judges both halves itself.
+   */
+  readonly overlap?: 'refuse' | 'allow';
+}
 
 /** An extension's code. Only `enable` is required; what throws becomes a status or an exit code with a clear message. */
 export interface HandlerDefinition<Public = Record<string, unknown>, Protected = Record<string, unknown>> {
-  /** Schemas of the two halves of the settings; without one, any object is accepted as it is. */
-  readonly settings?: { readonly public?: Schema<Public>; readonly protected?: Schema<Protected> };
+  /**
+   * What the settings must be. Settings that are not make enable end with `SETTINGS_INVALID`, before any code of the author
+   * runs. JSON is read as JavaScript reads it: of a key that is written twice in one object the last counts, and whole
+   * numbers beyond 2^53 lose their last digits, so take a large number as a string.
+   */
+  readonly settings?: SettingsDefinition<Public, Protected>;
   // biome-ignore lint/suspicious/noConfusingVoidType: an author's function may simply end without a result
   enable(context: EnableContext<Public, Protected>): Promise<EnableResult | undefined | void>;
   install?(context: InstallContext): Promise<void>;

@@ -4,19 +4,19 @@
  */
 
 import { join } from 'node:path';
-import type { StandardSchemaV1 } from '@standard-schema/spec';
 import type { HandlerEnvironment } from './contract/handler-environment.ts';
 import { ContractError } from './contract/json.ts';
 import { formatCertificateFiles, formatSettingsFile } from './contract/package-layout.ts';
 import { parseThumbprint } from './contract/protected-settings.ts';
 import type { Settings } from './contract/settings.ts';
-import { PROTECTED_SETTINGS_KEY, PUBLIC_SETTINGS_KEY } from './contract/settings.ts';
 import { HandlerError } from './errors.ts';
-import type { HandlerDefinition } from './handler.ts';
+import type { HandlerDefinition, Logger } from './handler.ts';
 import type { HandlerFolder } from './handler-files.ts';
 import { readSettings } from './handler-files.ts';
 import type { Host } from './host.ts';
 import type { Redactor } from './redaction.ts';
+import type { SettingsHalves } from './settings-check.ts';
+import { checkSettings } from './settings-check.ts';
 import { readTextIfThere } from './whole-file.ts';
 
 export interface SettingsSource {
@@ -26,35 +26,36 @@ export interface SettingsSource {
   readonly sequence: number;
   readonly extensionName: string | undefined;
   readonly redactor: Redactor;
+  /** Gets a warning for each key that a schema ignores. */
+  readonly log?: Pick<Logger, 'warn'>;
 }
 
-/** Typed settings of one sequence. The protected strings are given to the redactor before anything else happens. */
+/**
+ * Typed settings of one sequence. The protected strings are given to the redactor before anything else happens. Throws
+ * `SETTINGS_UNREADABLE`, `CERTIFICATE_NOT_FOUND`, `PROTECTED_SETTINGS_UNREADABLE`, or `SETTINGS_INVALID` with every
+ * problem listed.
+ */
 export async function openSettings<Public, Protected>(
   source: SettingsSource,
   definition: HandlerDefinition<Public, Protected>,
-): Promise<{ readonly public: Public; readonly protected: Protected }> {
+): Promise<SettingsHalves<Public, Protected>> {
   const { host, environment, sequence, extensionName, redactor } = source;
   const file = join(environment.configFolder, formatSettingsFile(sequence, extensionName));
   const settings = await readSettings(host, environment, sequence, extensionName);
   const secret = await decrypt(source, settings, file);
   redactor.addSecrets(secret);
-  const problems: string[] = [];
-  const open = await check<Public>(
-    definition.settings?.public,
-    settings.publicSettings,
-    PUBLIC_SETTINGS_KEY,
-    problems,
-  );
-  const hidden = await check<Protected>(
-    definition.settings?.protected,
-    secret,
-    PROTECTED_SETTINGS_KEY,
-    problems,
-  );
-  if (problems.length > 0) {
-    throw new HandlerError('SETTINGS_INVALID', `${file}: ${problems.join('; ')}`);
-  }
-  return { public: open as Public, protected: hidden as Protected };
+  const verdict = await checkSettings(definition.settings, {
+    public: settings.publicSettings,
+    protected: secret,
+  });
+  if (verdict.settings === undefined)
+    throw new HandlerError(
+      'SETTINGS_INVALID',
+      `${file}: ${verdict.problem}
+Correct the settings and apply them again.`,
+    );
+  for (const warning of verdict.warnings) source.log?.warn(`${file}: ${warning}`);
+  return verdict.settings;
 }
 
 async function decrypt(
@@ -95,24 +96,4 @@ function thumbprintOf(settings: Settings, file: string): string {
       throw new HandlerError('SETTINGS_UNREADABLE', cause.message, { cause });
     throw cause;
   }
-}
-
-async function check<Output>(
-  schema: StandardSchemaV1<unknown, Output> | undefined,
-  value: unknown,
-  half: string,
-  problems: string[],
-): Promise<unknown> {
-  if (schema === undefined) return value;
-  const result = await schema['~standard'].validate(value);
-  if (result.issues === undefined) return result.value;
-  for (const issue of result.issues) problems.push(`${half}${formatPath(issue.path)}: ${issue.message}`);
-  return undefined;
-}
-
-function formatPath(path: StandardSchemaV1.Issue['path']): string {
-  return (path ?? [])
-    .map((part) => (typeof part === 'object' ? part.key : part))
-    .map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`))
-    .join('');
 }
