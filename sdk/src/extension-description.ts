@@ -24,6 +24,7 @@ import {
   isVersion,
   parseHandlerFolder,
 } from './contract/package-layout.ts';
+import { nearestName } from './near-miss.ts';
 
 /** Name of the file, in the extension's folder. */
 export const EXTENSION_FILE = 'extension.json';
@@ -177,7 +178,7 @@ function decodeManifest(at: Located): ManifestDescription {
 function refuseUnknownKeys(at: Located, known: readonly string[]): void {
   for (const key of Object.keys(decodeObject(at))) {
     if (known.includes(key)) continue;
-    const near = known.find((one) => isNear(one.toLowerCase(), key.toLowerCase()));
+    const near = nearestName(key, known);
     const path = at.path === '' ? key : `${at.path}.${key}`;
     throw new ContractError(
       at.file,
@@ -285,26 +286,4 @@ function oneOf<const T extends string>(values: readonly T[]): (at: Located) => T
 
 function listOf<T>(decode: (at: Located) => T): (at: Located) => readonly T[] {
   return (at) => decodeArray(at).map((_, index) => decode(element(at, index)));
-}
-
-/** True when one edit (or a swap of neighbours), or two in a longer word, turns one into the other. */
-function isNear(a: string, b: string): boolean {
-  const limit = Math.min(a.length, b.length) > 5 ? 2 : 1;
-  if (Math.abs(a.length - b.length) > limit) return false;
-  let previous: number[] = [];
-  let row = Array.from({ length: b.length + 1 }, (_, column) => column);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const same = a[i - 1] === b[j - 1];
-      let cost = Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, (row[j - 1] ?? 0) + (same ? 0 : 1));
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) {
-        cost = Math.min(cost, (previous[j - 2] ?? 0) + 1);
-      }
-      next.push(cost);
-    }
-    previous = row;
-    row = next;
-  }
-  return (row[b.length] ?? limit + 1) <= limit;
 }

@@ -12,6 +12,11 @@ export { RUNTIME_POLICY_FILE } from './contract/package-layout.ts';
 export type { StatusValue, Substatus } from './contract/status.ts';
 export type { Distribution, PackageManager, SupportedDistribution } from './distribution.ts';
 export { PACKAGE_MANAGERS, readDistribution, requireDistribution } from './distribution.ts';
+export type { DownloadProgress } from './download/attempt.ts';
+export type { DownloadFailureDetails, DownloadFailureKind } from './download/download-error.ts';
+export { DownloadError } from './download/download-error.ts';
+export type { DownloadedFile, DownloadLimits, DownloadRequest } from './download/download-file.ts';
+export { DOWNLOAD_LIMITS, downloadFile } from './download/download-file.ts';
 export type { HandlerErrorOptions } from './errors.ts';
 export { ERROR_TABLE, HandlerError, isSystemError, toHandlerError } from './errors.ts';
 export type { ExecOptions, ExecResult } from './exec.ts';
@@ -31,15 +36,21 @@ export type {
   InstallContext,
   Logger,
   OperationContext,
+  SettingsDefinition,
   StatusReporter,
   UpdateContext,
 } from './handler.ts';
 export { defineHandler } from './handler.ts';
 export type { Host } from './host.ts';
 export { createHost } from './host.ts';
+export type { InstanceMetadata, InstanceMetadataOptions } from './instance-metadata.ts';
+export { readInstanceMetadata } from './instance-metadata.ts';
 export type { LifecycleDeps } from './lifecycle.ts';
 export { runOperation } from './lifecycle.ts';
 export { DETACH_WORD, runHandler } from './main.ts';
+export type { ManagedIdentityRequest } from './managed-identity.ts';
+export { getManagedIdentityToken } from './managed-identity.ts';
+export { editDistance, nearestName } from './near-miss.ts';
 export type { InstallPackagesOptions } from './package-install.ts';
 export { installPackages } from './package-install.ts';
 export type { PackageManagerLock, PackageManagerWaitOptions } from './package-manager-lock.ts';

@@ -1,4 +1,5 @@
 /** What is wrong with a command line, in words that help: "did you mean", and which help to read. */
+import { editDistance, nearestName } from '@handlerkit/sdk';
 
 /**
  * Sentence and hint for what yargs says about a command line. `current` is what yargs gives to `fail`, `argv` what the
@@ -34,7 +35,7 @@ function explainUnknown(
   if (!argv.some((word) => word.startsWith('-') && nameOf(word) === name)) {
     return `"${name}" is one word too many, or no command.`;
   }
-  const guess = nearest(name, known);
+  const guess = nearestName(name, known);
   const option = name.length === 1 ? `-${name}` : `--${name}`;
   return `There is no option ${option} here.${guess === undefined ? '' : ` Did you mean --${guess}?`}`;
 }
@@ -58,36 +59,4 @@ function readHelp(current: unknown): { commands: string[]; options: string[] } {
     commands: end === -1 ? words : words.slice(0, end),
     options: [...text.matchAll(/--([a-z][a-z-]*)/g)].map((match) => match[1] ?? ''),
   };
-}
-
-/** The nearest of `known`, `undefined` when none is near enough to be a typing error. */
-function nearest(word: string, known: readonly string[]): string | undefined {
-  const limit = Math.max(1, Math.floor(word.length / 3));
-  let best: { word: string; distance: number } | undefined;
-  for (const candidate of known) {
-    const distance = editDistance(word, candidate);
-    if (distance <= limit && distance < (best?.distance ?? Number.POSITIVE_INFINITY)) {
-      best = { word: candidate, distance };
-    }
-  }
-  return best?.word;
-}
-
-/** Levenshtein's distance: letters to insert, delete or replace. */
-function editDistance(a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, column) => column);
-  for (const [row, letter] of [...a].entries()) {
-    const current = [row + 1];
-    for (const [column, other] of [...b].entries()) {
-      current.push(
-        Math.min(
-          (current[column] ?? 0) + 1,
-          (previous[column + 1] ?? 0) + 1,
-          (previous[column] ?? 0) + (letter === other ? 0 : 1),
-        ),
-      );
-    }
-    previous = current;
-  }
-  return previous.at(-1) ?? 0;
 }

@@ -1,6 +1,5 @@
 import { HandlerError } from '@handlerkit/sdk';
 import { describe, expect, it } from 'vitest';
-import { nearestKey } from './near-miss.ts';
 import { readScriptSettings } from './settings.ts';
 
 type Half = Record<string, unknown>;
@@ -249,16 +248,4 @@ it.each<[Half, string]>([
   expect(error.message).toContain(text);
   expect(error.message).toContain('SAS URL');
   expect(error.code).toBe('SETTING_NOT_SUPPORTED');
-});
-
-it.each<[string, string | undefined]>([
-  ['commandtoexecute', 'commandToExecute'],
-  ['command_to_execute', 'commandToExecute'],
-  ['comandToExecute', 'commandToExecute'],
-  ['scripts', 'script'],
-  ['command', undefined],
-  ['', undefined],
-  ['x'.repeat(100_000), undefined],
-])('the key nearest to %.30s is %s', (key, expected) => {
-  expect(nearestKey(key, ['commandToExecute', 'script', 'fileUris'])).toBe(expected);
 });

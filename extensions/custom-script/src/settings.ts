@@ -3,10 +3,10 @@
  * and every problem is listed, in the words and with the codes of the original; its first problem gives the code.
  * Source: Custom Script 2.1.19 section 2. No text holds a value.
  */
+import { nearestName } from '@handlerkit/sdk';
 import * as z from 'zod/mini';
 import type { ScriptErrorName } from './errors.ts';
 import { scriptError } from './errors.ts';
-import { nearestKey } from './near-miss.ts';
 
 /** What the user asked for, checked. */
 export interface ScriptSettings {
@@ -194,7 +194,7 @@ function pick(
 
 function hint(key: string, half: 'public' | 'protected'): string {
   if (KEYS[OTHER_HALF[half]].includes(key)) return ` (it belongs to the ${OTHER_HALF[half]} settings)`;
-  const near = nearestKey(key, KEYS[half]);
+  const near = nearestName(key, KEYS[half]);
   return near === undefined ? '' : ` (did you mean '${near}'?)`;
 }
 
