@@ -122,8 +122,10 @@ async function runClaimed<Public, Protected>(
     status = resultStatus('enable', result, host.now());
   } catch (thrown) {
     const error = toHandlerError(thrown);
-    log.error(error.message, { code: error.code, durationMs: durationMs() });
-    log.event('Error', 'enable', `${error.code}: ${error.message}`);
+    // What follows the first line may be a program's output, which belongs to the VM's owner: it stays in the status.
+    const [summary = ''] = error.message.split('\n', 1);
+    log.error(summary, { code: error.code, durationMs: durationMs() });
+    log.event('Error', 'enable', `${error.code}: ${summary}`);
     status = errorStatus('enable', error, host.now());
     exitCode = error.exitCode === EXIT_CODES.done ? EXIT_CODES.handlerError : error.exitCode;
     // The agent shows stderr beside the exit code, before it shows the status.

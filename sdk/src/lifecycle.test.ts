@@ -370,6 +370,21 @@ describe('secrets', () => {
       expect(all).not.toContain(form);
     }
   });
+
+  it('keeps a program’s output out of log and telemetry: only the first line of an error goes there', async () => {
+    const handler = defineHandler({
+      enable: async () =>
+        Promise.reject(new HandlerError('COMMAND_FAILED', 'exit status=1\n[stdout]\nprivate output')),
+    });
+    const { status } = await machine.enable(handler);
+    expect(status?.message).toContain('private output');
+    const events = machine.path(`/var/log/azure/${machine.handlerName}/events`);
+    const sent = readdirSync(events)
+      .map((name) => readFileSync(join(events, name), 'utf8'))
+      .join('');
+    expect(sent).toContain('COMMAND_FAILED: exit status=1');
+    expect(sent + machine.readLog()).not.toContain('private output');
+  });
 });
 
 describe('limits', () => {
