@@ -110,7 +110,7 @@ describe('the distribution', () => {
     expect(await readDistribution(host)).toMatchObject({ id: 'fedora', versionId: '40' });
   });
 
-  it.each([
+  it.each<[string | undefined, string]>([
     [undefined, 'no file'],
     ['', 'an empty file'],
     ['\0\u0001\ufffd<html>', 'no os-release at all'],
@@ -137,7 +137,7 @@ describe('the distribution', () => {
 });
 
 describe('a value of os-release', () => {
-  it.each([
+  it.each<[string, string | undefined, string]>([
     ['plain', 'plain', 'no quotes'],
     ['"two words"', 'two words', 'double quotes'],
     ["'two words'", 'two words', 'single quotes'],

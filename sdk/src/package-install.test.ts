@@ -194,7 +194,7 @@ describe('an installation that fails', () => {
 });
 
 describe('an installation while another program installs', () => {
-  it.each([
+  it.each<[string, Answer, string]>([
     [DEBIAN, APT_BUSY, 'apt'],
     [
       DEBIAN,
