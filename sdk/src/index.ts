@@ -30,9 +30,11 @@ export {
   parseExtensionDescription,
 } from './extension-description.ts';
 export type {
+  DaemonProblem,
   EnableContext,
   EnableResult,
   HandlerDefinition,
+  HandlerHealth,
   InstallContext,
   Logger,
   OperationContext,
@@ -56,3 +58,10 @@ export { installPackages } from './package-install.ts';
 export type { PackageManagerLock, PackageManagerWaitOptions } from './package-manager-lock.ts';
 export { findPackageManagerLock, waitForPackageManager } from './package-manager-lock.ts';
 export { HIDDEN, redactUrls } from './redaction.ts';
+export type { JsonSchema, OwnJsonSchemas, SettingsDescription } from './settings-description.ts';
+export { describeSettings } from './settings-description.ts';
+export type { SystemdUnit, UnitOptions, UnitRemoval, UnitStartOptions } from './systemd-unit.ts';
+export { isSystemd, openSystemdUnit } from './systemd-unit.ts';
+export type { UnitStatus } from './systemd-unit-status.ts';
+export type { ServiceDescription, UnitOwner } from './systemd-unit-text.ts';
+export { formatUnit } from './systemd-unit-text.ts';

@@ -3,6 +3,7 @@
  * are read as they are built, which costs nothing at the start of an enable; any other library through Standard JSON Schema.
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec';
+import { followPointer } from './json-pointer.ts';
 import { readJsonSchema } from './schema-json.ts';
 import type { SettingsPath } from './settings-path.ts';
 import { isRecord } from './settings-path.ts';
@@ -194,17 +195,6 @@ function readJson(node: unknown, root: unknown): NodeView {
 }
 
 const ANNOTATIONS: ReadonlySet<string> = new Set(['$schema', 'title', 'description', 'default', 'examples']);
-
-/** What `#/$defs/x` refers to; `undefined` for a reference out of the document. */
-export function followPointer(root: unknown, pointer: string): unknown {
-  if (!pointer.startsWith('#')) return undefined;
-  let at = root;
-  for (const step of pointer.slice(1).split('/').slice(1)) {
-    const key = decodeURIComponent(step).replaceAll('~1', '/').replaceAll('~0', '~');
-    at = typeof at === 'object' && at !== null && Object.hasOwn(at, key) ? Reflect.get(at, key) : undefined;
-  }
-  return at;
-}
 
 function propertiesOf(value: unknown): NodeView {
   return isNode(value) ? { properties: { ...value } } : {};
