@@ -40,6 +40,12 @@ export const ERROR_TABLE = {
   UNSUPPORTED_SYSTEM: { exitCode: EXIT_CODES.unsupportedSystem, statusCode: 51 },
   DEPENDENCY_MISSING: { exitCode: EXIT_CODES.dependencyMissing, statusCode: 52 },
   PACKAGE_MANAGER_LOCKED: { exitCode: EXIT_CODES.packageManagerLocked, statusCode: 56 },
+  /** A file could not be downloaded. The error says why: see `DownloadError`. */
+  DOWNLOAD_FAILED: { exitCode: EXIT_CODES.handlerError, statusCode: 7 },
+  /** The instance metadata service gave no answer, or one that cannot be read. */
+  INSTANCE_METADATA_FAILED: { exitCode: EXIT_CODES.handlerError, statusCode: -14 },
+  /** There is no token of a managed identity to be had. */
+  MANAGED_IDENTITY_FAILED: { exitCode: EXIT_CODES.handlerError, statusCode: 8 },
   /** A program could not be started. */
   COMMAND_NOT_STARTED: { exitCode: EXIT_CODES.handlerError, statusCode: 1 },
   /** Something that should not happen. */

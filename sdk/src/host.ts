@@ -5,6 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ExecOptions, ExecResult } from './exec.ts';
 import { execCommand } from './exec.ts';
+import { createFetch } from './host-fetch.ts';
 
 export interface Host {
   /** `/` on a VM; a temporary folder in tests. */
@@ -18,6 +19,7 @@ export interface Host {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
   /** Runs a program to its end. See {@link ExecOptions}. */
   exec(argv: readonly string[], options?: ExecOptions): Promise<ExecResult>;
+  /** HTTP. Goes through the proxy that the environment names, on Node as on bun; never for link-local or loopback. */
   fetch: typeof globalThis.fetch;
   /** Where an absolute path of the VM is found on this machine. Every path of the VM goes through it. */
   path(absolute: string): string;
@@ -41,7 +43,7 @@ export function createHost(env: Readonly<Record<string, string | undefined>> = p
       }
     },
     exec: execCommand,
-    fetch: (...input) => globalThis.fetch(...input),
+    fetch: createFetch(env),
     path: (absolute) => absolute,
   };
 }

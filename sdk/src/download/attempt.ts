@@ -1,0 +1,234 @@
+/**
+ * One attempt to download a file: asks for the whole or, when an earlier attempt left a part, for its rest; writes the
+ * body while watching for silence; checks length and checksums. Source: docs-and-reliability A24 to A26.
+ */
+import type { Host } from '../host.ts';
+import {
+  bodyFailure,
+  diskFailure,
+  FailedAttempt,
+  refusalOf,
+  timeoutFailure,
+  transportFailure,
+} from './failed-attempt.ts';
+import type { PartFile } from './part-file.ts';
+import { discard, requestFile } from './redirects.ts';
+import type { ResumePoint } from './resume.ts';
+import { announcedLength, rangeHeaders, resumePointOf, totalOfRest } from './resume.ts';
+
+export interface AttemptRequest {
+  readonly url: URL;
+  /** The path as the VM sees it, for texts. */
+  readonly target: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Lower-case hex. */
+  readonly sha256?: string | undefined;
+  readonly md5?: string | undefined;
+  readonly maxBytes: number;
+  readonly headersMs: number;
+  readonly idleMs: number;
+  readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
+}
+
+export interface DownloadProgress {
+  readonly bytes: number;
+  /** Length of the whole file; `undefined` when the server did not say. */
+  readonly totalBytes: number | undefined;
+}
+
+/** What is known of the file whose beginning is in the part file. */
+export interface DownloadState {
+  point: ResumePoint | undefined;
+  totalBytes: number | undefined;
+  /** Base64, as the server gave it. */
+  serverMd5: string | undefined;
+  isResumed: boolean;
+}
+
+export function emptyState(): DownloadState {
+  return { point: undefined, totalBytes: undefined, serverMd5: undefined, isResumed: false };
+}
+
+/** A body that brings less than this in an idle limit counts as silent. */
+export const STEADY_BYTES = 1024;
+
+/** Fills `part` to the end. Throws a {@link FailedAttempt}, or the reason of `signal`. */
+export async function tryDownload(
+  host: Host,
+  request: AttemptRequest,
+  part: PartFile,
+  state: DownloadState,
+  signal: AbortSignal,
+): Promise<void> {
+  const at = request.url.host;
+  const stop = new AbortController();
+  const onAbort = (): void => stop.abort(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  let timer: NodeJS.Timeout | undefined;
+  const limit = (ms: number, failure: FailedAttempt): void => {
+    clearTimeout(timer);
+    timer = setTimeout(() => stop.abort(failure), ms);
+  };
+  let during: 'request' | 'body' = 'request';
+  try {
+    const noAnswer = 'no answer in time. Please verify the machine has network connectivity';
+    limit(request.headersMs, timeoutFailure(at, noAnswer, 'always'));
+    const range =
+      state.point !== undefined && part.length > 0 ? rangeHeaders(state.point, part.length) : undefined;
+    const response = await requestFile(host, request.url, request.headers, range ?? {}, stop.signal);
+    await begin(host, request, response, part, state, range !== undefined);
+    during = 'body';
+    const silence = 'the server stopped sending before the file was complete';
+    const watch = (): void => limit(request.idleMs, timeoutFailure(at, silence, 'once'));
+    watch();
+    await writeBody(response, request, part, state, stop.signal, watch);
+    clearTimeout(timer);
+    await check(request, part, state);
+  } catch (thrown) {
+    if (stop.signal.aborted) throw stop.signal.reason;
+    throw thrown instanceof FailedAttempt ? thrown : transportFailure(thrown, at, during);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', onAbort);
+    stop.abort();
+  }
+}
+
+/** Decides by status and headers whether the body is the file, the rest of it, or neither. */
+async function begin(
+  host: Host,
+  request: AttemptRequest,
+  response: Response,
+  part: PartFile,
+  state: DownloadState,
+  isRest: boolean,
+): Promise<void> {
+  const { headers, status } = response;
+  const at = request.url.host;
+  if (isRest && (status === 206 || status === 416)) {
+    const total =
+      status === 206 && state.point !== undefined
+        ? totalOfRest(headers, state.point, part.length, state.totalBytes)
+        : undefined;
+    if (total === undefined) {
+      await discard(response);
+      await forget(part, state, request);
+      throw bodyFailure(at, `${at} did not give the rest of the file. Please try again`, 'always');
+    }
+    state.totalBytes = total;
+    state.isResumed = true;
+  } else if (status === 200) {
+    if (part.length > 0) await forget(part, state, request);
+    state.point = resumePointOf(headers);
+    state.totalBytes = announcedLength(headers);
+    state.serverMd5 = headers.get('x-ms-blob-content-md5') ?? headers.get('content-md5') ?? undefined;
+  } else {
+    await discard(response);
+    throw refusalOf(response, at, host.now().getTime());
+  }
+  const problem = await sizeProblem(request, part, state);
+  if (problem === undefined) return;
+  await discard(response);
+  throw problem;
+}
+
+async function sizeProblem(
+  request: AttemptRequest,
+  part: PartFile,
+  { totalBytes }: DownloadState,
+): Promise<FailedAttempt | undefined> {
+  if (totalBytes === undefined) return undefined;
+  if (totalBytes > request.maxBytes) return tooLarge(request, `${totalBytes}`);
+  const missing = totalBytes - part.length;
+  const free = await part.freeBytes();
+  if (free === undefined || free >= missing) return undefined;
+  const detail = `there is not enough free space for ${request.target}: it needs ${missing} bytes, and its disk has ${free}; free some space on the VM`;
+  return new FailedAttempt({ kind: 'no-space', host: request.url.host, detail }, 'never');
+}
+
+function tooLarge(request: AttemptRequest, bytes: string): FailedAttempt {
+  const { host } = request.url;
+  const detail = `the file on ${host} has ${bytes} bytes, but at most ${request.maxBytes} are allowed`;
+  return bodyFailure(host, detail, 'never');
+}
+
+async function writeBody(
+  response: Response,
+  request: AttemptRequest,
+  part: PartFile,
+  state: DownloadState,
+  signal: AbortSignal,
+  watch: () => void,
+): Promise<void> {
+  if (response.body === null) return;
+  const reader = response.body.getReader();
+  // An abort that the runtime does not pass on to an open body ends the read all the same.
+  const onAbort = (): void => void reader.cancel().catch(() => undefined);
+  signal.addEventListener('abort', onAbort, { once: true });
+  let unwatched = 0;
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      signal.throwIfAborted();
+      if (done) return;
+      unwatched += value.byteLength;
+      if (unwatched >= STEADY_BYTES) {
+        unwatched = 0;
+        watch();
+      }
+      if (part.length + value.byteLength > request.maxBytes) {
+        throw tooLarge(request, `at least ${part.length + value.byteLength}`);
+      }
+      await writing(request, () => part.append(value));
+      request.onProgress?.({ bytes: part.length, totalBytes: state.totalBytes });
+    }
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+/** The length that the server announced, its checksum, and those that the caller gave. */
+async function check(request: AttemptRequest, part: PartFile, state: DownloadState): Promise<void> {
+  const { host } = request.url;
+  const { totalBytes, serverMd5, isResumed } = state;
+  if (totalBytes !== undefined && totalBytes !== part.length) {
+    const text = `the response from ${host} has ${part.length} bytes, but ${totalBytes} were announced. Please try again`;
+    throw bodyFailure(host, text, 'always');
+  }
+  const md5 = part.md5();
+  const announced = serverMd5 === undefined ? '' : Buffer.from(serverMd5, 'base64').toString('hex');
+  const differs = (detail: string, retry: 'once' | 'never'): FailedAttempt =>
+    new FailedAttempt({ kind: 'integrity', host, detail }, retry);
+  let failure: FailedAttempt | undefined;
+  if (announced.length === 32 && md5 !== undefined && announced !== md5) {
+    failure = differs(
+      `the file from ${host} does not have the MD5 that the server gave. Please try again`,
+      'once',
+    );
+  } else if (request.sha256 !== undefined && request.sha256 !== part.sha256()) {
+    failure = differs(mismatch(request, 'SHA-256', part.sha256()), isResumed ? 'once' : 'never');
+  } else if (request.md5 !== undefined && request.md5 !== md5) {
+    failure = differs(mismatch(request, 'MD5', md5 ?? 'unknown'), isResumed ? 'once' : 'never');
+  }
+  if (failure === undefined) return;
+  await forget(part, state, request);
+  throw failure;
+}
+
+function mismatch({ url }: AttemptRequest, name: string, actual: string): string {
+  return `the file from ${url.host} does not have the ${name} that was asked for, its own is ${actual}; correct the checksum or the file`;
+}
+
+async function forget(part: PartFile, state: DownloadState, request: AttemptRequest): Promise<void> {
+  Object.assign(state, emptyState());
+  await writing(request, () => part.restart());
+}
+
+async function writing(request: AttemptRequest, write: () => Promise<void>): Promise<void> {
+  try {
+    await write();
+  } catch (thrown) {
+    throw diskFailure(thrown, request.url.host, request.target);
+  }
+}

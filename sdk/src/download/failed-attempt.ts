@@ -1,0 +1,91 @@
+/** One attempt to download a file failed: how, and whether another can help. */
+import { isSystemError } from '../errors.ts';
+import { parseRetryAfter, TRANSIENT_STATUS } from '../retry-schedule.ts';
+import { describeTransportCode, isTimeoutCode, isTrustCode, transportCode } from '../transport-code.ts';
+import type { DownloadFailureDetails } from './download-error.ts';
+
+/** Whether another try can help: `once` where each costs long or seldom helps. */
+export type Retry = 'always' | 'once' | 'never';
+
+/** What a failed attempt leaves to the next one. */
+export class FailedAttempt extends Error {
+  readonly details: DownloadFailureDetails;
+  readonly retry: Retry;
+  /** Milliseconds that the server asked to wait. */
+  readonly retryAfterMs: number;
+
+  constructor(details: DownloadFailureDetails, retry: Retry, retryAfterMs = 0) {
+    super(details.detail, details.cause === undefined ? undefined : { cause: details.cause });
+    this.details = details;
+    this.retry = retry;
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/** What an answer that is no file means. */
+export function refusalOf(response: Response, host: string, nowMs: number): FailedAttempt {
+  const { status } = response;
+  const statusText = response.statusText.slice(0, 100);
+  const requestId = /^[\w-]{1,64}$/.exec(response.headers.get('x-ms-request-id') ?? '')?.[0];
+  const answer = `${host} answered ${`${status} ${statusText}`.trim()}`;
+  const suffix = requestId === undefined ? '' : ` (service request ID: ${requestId})`;
+  return new FailedAttempt(
+    {
+      kind: 'refused',
+      host,
+      status,
+      statusText,
+      detail: `${answer}; ${ADVICE[status] ?? (TRANSIENT_STATUS.has(status) ? 'try again later' : 'check the URL')}${suffix}`,
+      ...(requestId !== undefined && { serviceRequestId: requestId }),
+    },
+    TRANSIENT_STATUS.has(status) ? 'always' : 'never',
+    parseRetryAfter(response.headers.get('retry-after'), nowMs),
+  );
+}
+
+/** What a connection that failed means; `thrown` is what `fetch` or the body's reader threw. */
+export function transportFailure(thrown: unknown, host: string, during: 'request' | 'body'): FailedAttempt {
+  const code = transportCode(thrown);
+  if (isTimeoutCode(code)) return timeoutFailure(host, `no answer (${code})`, 'always');
+  // Bun's decoder and zlib name their errors so: the same bytes would come again.
+  if (code.startsWith('Z_') || code === 'ZlibError') {
+    return bodyFailure(host, `the response from ${host} cannot be unpacked (${code})`, 'once');
+  }
+  if (during === 'body') {
+    const text = `the response from ${host} broke off before the file was complete (${code}). Please try again`;
+    return bodyFailure(host, text, 'always');
+  }
+  const isTrust = isTrustCode(code);
+  const detail = isTrust
+    ? `the certificate of ${host} is not trusted by this VM (${code})`
+    : `cannot connect to ${host}: ${describeTransportCode(code)} (${code})`;
+  return new FailedAttempt({ kind: 'transport', host, detail }, isTrust ? 'never' : 'always');
+}
+
+/** The server did not answer, or stopped sending, within a limit. */
+export function timeoutFailure(host: string, what: string, retry: Retry): FailedAttempt {
+  return new FailedAttempt({ kind: 'timeout', host, detail: `${host}: ${what}` }, retry);
+}
+
+/** The body is not what was announced. */
+export function bodyFailure(host: string, detail: string, retry: Retry): FailedAttempt {
+  return new FailedAttempt({ kind: 'body', host, detail }, retry);
+}
+
+/** The file could not be written. `target` is the path as the VM sees it. */
+export function diskFailure(thrown: unknown, host: string, target: string): FailedAttempt {
+  const code = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : 'unknown reason';
+  const isFull = isSystemError(thrown, 'ENOSPC') || isSystemError(thrown, 'EDQUOT');
+  const detail = `cannot write ${target} (${code}); check the free space on the VM's disk`;
+  return new FailedAttempt({ kind: isFull ? 'no-space' : 'disk', host, detail, cause: thrown }, 'never');
+}
+
+const ADVICE: Readonly<Record<number, string>> = {
+  400: 'check the form of the URL',
+  401: 'check that the URL or the credentials grant access',
+  403: 'check that the URL or the credentials grant access, and have not expired',
+  404: 'check that the file exists',
+  407: 'check the user name and password of the proxy',
+  409: 'check that public access to the file is allowed',
+  410: 'check that the file exists',
+};

@@ -1,0 +1,46 @@
+/** The code of a failed connection, and what it means in words. Nothing here shows a message of the runtime: some hold the URL. */
+
+/** The code of the error or of what caused it, `no further reason` when there is none. */
+export function transportCode(thrown: unknown): string {
+  let at: unknown = thrown;
+  for (let depth = 0; depth < 5 && at instanceof Error; depth++) {
+    if ('code' in at && typeof at.code === 'string' && /^\w{1,60}$/.test(at.code)) return at.code;
+    at = at instanceof AggregateError && at.errors.length > 0 ? at.errors[0] : at.cause;
+  }
+  return 'no further reason';
+}
+
+/** The server is there, and its certificate is not one that this machine believes. Another try cannot help. */
+export function isTrustCode(code: string): boolean {
+  return TRUST_CODES.has(code) || code.startsWith('CERT_');
+}
+
+export function isTimeoutCode(code: string): boolean {
+  return code === 'ETIMEDOUT' || (code.startsWith('UND_ERR_') && code.endsWith('_TIMEOUT'));
+}
+
+/** What a code says to a person. */
+export function describeTransportCode(code: string): string {
+  return CODE_WORDS[code] ?? 'the connection failed';
+}
+
+const TRUST_CODES = new Set([
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'ERR_TLS_CERT_ALTNAME_INVALID',
+]);
+
+const CODE_WORDS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'the connection was refused',
+  ConnectionRefused: 'the connection was refused',
+  ECONNRESET: 'the connection was reset',
+  ConnectionClosed: 'the connection was closed',
+  ENOTFOUND: 'the name cannot be resolved',
+  EAI_AGAIN: 'the name cannot be resolved at the moment',
+  EHOSTUNREACH: 'there is no route to the host',
+  ENETUNREACH: 'the network is unreachable',
+  PROXY_REFUSED: 'the proxy does not let the request through',
+};
