@@ -36,7 +36,8 @@ function download(
   names: readonly string[],
   more: { signal?: AbortSignal; begun?: string[] } = {},
 ): Promise<void> {
-  const host = { ...createHost(), root, path: (absolute: string) => join(root, absolute) };
+  const sleep = async (): Promise<void> => undefined;
+  const host = { ...createHost(), root, sleep, path: (absolute: string) => join(root, absolute) };
   return downloadFiles(
     {
       host,
@@ -116,4 +117,36 @@ it('a folder that cannot be written to is an error that names the file', async (
     statusCode: -40,
     message: expect.stringContaining('failed to download file[0]: cannot write /run/a (ENOENT)'),
   });
+});
+
+it.each<[number, string, number]>([
+  [400, 'DOWNLOAD_BAD_REQUEST', -41],
+  [401, 'DOWNLOAD_DENIED', 52],
+  [403, 'DOWNLOAD_REFUSED', 54],
+  [404, 'DOWNLOAD_NOT_FOUND', 53],
+  [500, 'STORAGE_FAILED', -1],
+  [302, 'DOWNLOAD_REFUSED', 54],
+])(
+  'a server that answers %i is the error %s, code %i, and no query is shown',
+  async (status, code, statusCode) => {
+    answer = (_, response) => response.writeHead(status).end('never');
+    const failure = download(['a?sig=canary']);
+    await expect(failure).rejects.toMatchObject({ code, statusCode });
+    await expect(failure).rejects.not.toThrow('canary');
+    if (status === 500) expect(logged).toHaveLength(6);
+  },
+);
+
+it('each request has an id, and a file that was cut is there whole in the end', async () => {
+  const ids: unknown[] = [];
+  answer = (request, response) => {
+    ids.push(request.headers['x-ms-client-request-id']);
+    if (ids.length > 1) return response.end('whole');
+    response.writeHead(200, { 'content-length': 5 });
+    return response.write('wh', () => response.destroy());
+  };
+  await download(['a']);
+  expect(readFileSync(join(root, 'run', 'a'), 'utf8')).toBe('whole');
+  expect(ids).toEqual([expect.stringMatching(/^[0-9a-f-]{36}$/), ids[0]]);
+  expect(logged[0]).toMatch(/broke off before the file was complete/);
 });

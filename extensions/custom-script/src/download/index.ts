@@ -1,16 +1,13 @@
 /**
- * Downloads the files of a run, some at a time: each into a temporary file of the same folder, which gets its name when
- * it is whole and on disk. The first failure ends the others.
+ * Downloads the files of a run, some at a time. The first failure ends the others.
  */
 import { randomUUID } from 'node:crypto';
-import { open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Host, Logger } from '@handlerkit/sdk';
-import { HandlerError } from '@handlerkit/sdk';
-import { scriptError, systemCode } from '../errors.ts';
+import { DownloadError, downloadFile, HandlerError } from '@handlerkit/sdk';
 import { PROGRAM_MODE } from '../preprocess.ts';
+import { describeFailure, downloadFailure } from './failure.ts';
 import type { PlannedFile } from './file-name.ts';
-import { downloadHttp } from './http.ts';
 
 /** How many files are downloaded at the same time. */
 export const PARALLEL_DOWNLOADS = 4;
@@ -40,7 +37,7 @@ export async function downloadFiles(run: DownloadRun, files: readonly PlannedFil
     for (let file = queue.shift(); file !== undefined && !stop.signal.aborted; file = queue.shift()) {
       try {
         await run.onStart(file);
-        await downloadFile({ ...run, signal: stop.signal }, file);
+        await download({ ...run, signal: stop.signal }, file);
       } catch (thrown) {
         failures.push(thrown instanceof HandlerError ? named(thrown, file) : thrown);
         stop.abort();
@@ -56,39 +53,28 @@ export async function downloadFiles(run: DownloadRun, files: readonly PlannedFil
   if (failures.length > 0) throw failures[0];
 }
 
-async function downloadFile(run: DownloadRun, planned: PlannedFile): Promise<void> {
+async function download(run: DownloadRun, planned: PlannedFile): Promise<void> {
   const { host, log, signal } = run;
   const started = host.elapsedMs();
-  const shownAs = join(run.folder, planned.name);
-  const path = host.path(shownAs);
-  const temporary = host.path(join(run.folder, `.${randomUUID()}.part`));
+  const target = join(run.folder, planned.name);
   try {
-    const file = await open(temporary, 'wx', PROGRAM_MODE);
-    let bytes: number;
-    try {
-      bytes = await downloadHttp(host, {
-        url: planned.url,
-        file,
-        shownAs,
-        signal,
-        onRetry: (attempt, problem) => log.warn(problem, { file: planned.index, attempt }),
-      });
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
+    const { bytes, sha256 } = await downloadFile(host, {
+      url: planned.url,
+      target,
+      mode: PROGRAM_MODE,
+      headers: { 'x-ms-client-request-id': randomUUID() },
+      signal,
+      onRetry: (attempt, problem) =>
+        log.warn(describeFailure(problem).text, { file: planned.index, attempt }),
+    });
     log.info('download complete', {
       file: planned.index,
       bytes,
+      sha256,
       durationMs: Math.round(host.elapsedMs() - started),
     });
   } catch (thrown) {
-    await rm(temporary, { force: true });
-    signal.throwIfAborted();
-    if (thrown instanceof HandlerError) throw thrown;
-    const text = `cannot write ${shownAs} (${systemCode(thrown)}); check the free space on the VM's disk`;
-    throw scriptError('DOWNLOAD_FAILED', text, thrown);
+    throw thrown instanceof DownloadError ? downloadFailure(thrown, target) : thrown;
   }
 }
 
