@@ -55,12 +55,13 @@ describe('settings in an enable', () => {
 
   it.each([
     [
+      3,
       'nested too deeply',
       `{"a":${'['.repeat(5000)}${']'.repeat(5000)}}`,
       'is nested more than 100 levels deep',
     ],
     [4, 'with __proto__', '{"__proto__":{"name":"Ada"}}', 'a key must not be called __proto__'],
-  ])('(%i) that are %s are refused without a schema too', async (sequence, _, text, reason) => {
+  ])('(sequence %i) that are %s are refused without a schema too', async (sequence, _, text, reason) => {
     machine.writeSettingsText(
       sequence,
       `{"runtimeSettings":[{"handlerSettings":{"publicSettings":${text}}}]}`,
