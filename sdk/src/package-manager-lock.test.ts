@@ -44,11 +44,18 @@ async function end(child: ChildProcess): Promise<void> {
 }
 
 /** A process that holds the lock of `file` until it is ended, or only has the file open. */
-async function hold(file: string, lock: 'lockf' | 'flock' | 'none' = 'lockf'): Promise<ChildProcess> {
+async function hold(
+  file: string,
+  lock: 'lockf' | 'flock' | 'none' = 'lockf',
+  alsoOpen = file,
+): Promise<ChildProcess> {
   write(file, '');
+  write(alsoOpen, '');
   const take = lock === 'none' ? '' : `fcntl.${lock}(f, fcntl.LOCK_EX)`;
-  const program = `import fcntl,sys\nf=open(sys.argv[1],'r+')\n${take}\nprint('held',flush=True)\nsys.stdin.read()`;
-  const child = spawn('python3', ['-c', program, join(root, file)], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const program = `import fcntl,sys\nf=open(sys.argv[1],'r+')\ng=open(sys.argv[2])\n${take}\nprint('held',flush=True)\nsys.stdin.read()`;
+  const child = spawn('python3', ['-c', program, join(root, file), join(root, alsoOpen)], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   holders.push(child);
   await once(child.stdout, 'data');
   return child;
@@ -117,7 +124,8 @@ describe('a package manager', () => {
   it('is seen in use where the table of locks has another device and inode than the file', async () => {
     useDistribution('debian');
     const child = await hold('/var/lib/dpkg/lock');
-    const open = await hold('/var/lib/dpkg/other');
+    // It holds a lock of something else, and has the file open, but not locked.
+    const open = await hold('/var/lib/dpkg/other', 'lockf', '/var/lib/dpkg/lock');
     write(
       '/locks',
       `1: POSIX  ADVISORY  WRITE ${open.pid} 00:2c:111 0 EOF\n` +
