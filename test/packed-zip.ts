@@ -1,6 +1,6 @@
 /**
- * Packs Custom Script once for all black-box tests, for this machine's architecture, into a temporary folder that is
- * removed at the end.
+ * Packs the extensions that the black-box tests run, once for all of them, for this machine's architecture, into a
+ * temporary folder that is removed at the end.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,27 +12,35 @@ declare module 'vitest' {
   export interface ProvidedContext {
     /** Path of the packed Custom Script. */
     customScriptZip: string;
+    /** Path of the packed probe: an extension that does what its settings say. Not detached. */
+    probeZip: string;
+    /** The probe as a detached enable: six seconds at most, and run again when it was interrupted. */
+    detachedProbeZip: string;
   }
 }
 
+const EXTENSIONS = {
+  customScriptZip: 'extensions/custom-script',
+  probeZip: 'test/fixtures/probe',
+  detachedProbeZip: 'test/fixtures/probe-detached',
+} as const;
+
 export async function setup(project: TestProject): Promise<() => void> {
   const folder = mkdtempSync(join(tmpdir(), 'handlerkit-packed-'));
-  const zip = join(folder, 'custom-script.zip');
-  const architecture = process.arch === 'arm64' ? 'arm64' : 'x64';
-  const words = [
-    'pack',
-    'extensions/custom-script',
-    '--architectures',
-    architecture,
-    '--out',
-    zip,
-    '--quiet',
-  ];
-  const { exitCode, stderr } = await runHandlerkit(words);
-  if (exitCode !== 0) {
-    rmSync(folder, { recursive: true, force: true });
-    throw new Error(`Custom Script could not be packed:\n${stderr}`);
-  }
-  project.provide('customScriptZip', zip);
-  return () => rmSync(folder, { recursive: true, force: true });
+  const remove = (): void => rmSync(folder, { recursive: true, force: true });
+  const packOne = async (name: keyof typeof EXTENSIONS): Promise<void> => {
+    const zip = join(folder, `${name}.zip`);
+    const architecture = process.arch === 'arm64' ? 'arm64' : 'x64';
+    const options = ['--architectures', architecture, '--out', zip, '--quiet'];
+    const { exitCode, stderr } = await runHandlerkit(['pack', EXTENSIONS[name], ...options]);
+    if (exitCode !== 0) throw new Error(`${EXTENSIONS[name]} could not be packed:\n${stderr}`);
+    project.provide(name, zip);
+  };
+  const results = await Promise.allSettled(
+    (['customScriptZip', 'probeZip', 'detachedProbeZip'] as const).map(packOne),
+  );
+  const failed = results.find((result) => result.status === 'rejected');
+  if (failed === undefined) return remove;
+  remove();
+  throw failed.reason;
 }
