@@ -45,7 +45,7 @@ export function openDataFolder(host: Host, own: HandlerFolder, name: string): Da
     const version = owner();
     if (version === undefined || version === own.version) return undefined;
     const folder = siblingFolder(own, version);
-    return isFolder(host.path(folder.folder)) && readState(host, folder) !== 'FailedUpgrade'
+    return isFolder(host.path(folder.folder)) && readHandlerState(host, folder) !== 'FailedUpgrade'
       ? folder
       : undefined;
   };
@@ -73,7 +73,7 @@ export function openDataFolder(host: Host, own: HandlerFolder, name: string): Da
 }
 
 /** What the agent says of a version; `NotInstalled` when it says nothing. */
-function readState(host: Host, folder: HandlerFolder): HandlerState {
+export function readHandlerState(host: Host, folder: HandlerFolder): HandlerState {
   const text = readTextIfThere(host.path(join(folder.folder, CONFIG_FOLDER, HANDLER_STATE_FILE)))?.trim();
   return text === 'Installed' || text === 'Enabled' || text === 'FailedUpgrade' ? text : 'NotInstalled';
 }

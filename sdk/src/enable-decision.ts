@@ -4,7 +4,7 @@
  *
  * - a number that was processed before does not run again, and keeps its finished status;
  * - a run that is alive is left alone by its own number, and ended by a newer one;
- * - a run that died ends as an error that says so, or runs again where the author allows it;
+ * - a run that died ends as an error that says so, or runs again where the author allows it or it is a daemon;
  * - no status stays `transitioning`: what is known is written again, what is not known is said.
  */
 import { EXIT_CODES } from './contract/exit-codes.ts';
@@ -16,6 +16,7 @@ import type { OperationRun } from './operation-run.ts';
 import { isRunning, readBootId } from './process-identity.ts';
 import type { RunStore } from './run-store.ts';
 import { errorStatus } from './status-messages.ts';
+import { isDaemon } from './status-reporter.ts';
 import { killChildren } from './stop-run.ts';
 
 export type EnableDecision =
@@ -36,6 +37,7 @@ export interface EnableQuestion {
 /** Decides, and writes down what follows from it: claim, stop request, or the final status of a run that died. */
 export function decideEnable(question: EnableQuestion): EnableDecision {
   const { run, store, sequence } = question;
+  forgetIfRemoved(question);
   const journal = store.readJournal();
   const stored = store.readSequence();
   if (journal?.state === 'running') {
@@ -49,6 +51,31 @@ export function decideEnable(question: EnableQuestion): EnableDecision {
   return { kind: 'run' };
 }
 
+/**
+ * The agent tells a handler that one of its configurations was removed only by `disable`, which it also calls in an
+ * update and before an uninstall that may fail. What tells them apart is what it does afterwards: with a removal it
+ * deletes every status and settings file of the name, otherwise it keeps or copies the statuses. So `disable` only makes
+ * a note, which `update` takes away, and here it is looked whether the name begins anew. A number that was processed
+ * and has neither status nor settings any more says the same without the note.
+ * Source: agent-contract 7.4, 7.7; sdk-anchors 3, row 2.
+ */
+function forgetIfRemoved({ run, store, sequence }: EnableQuestion): void {
+  if (run.variables.extensionName === undefined) return;
+  const journal = store.readJournal();
+  if (journal !== undefined && isRunning(run.host, journal.process) && journal.state === 'running') return;
+  const stored = store.readSequence() ?? journal?.sequence;
+  if (stored === undefined) return;
+  if (!store.hasResult(sequence)) {
+    const isGone = stored !== sequence && !store.hasSettings(stored);
+    if (journal?.disabled === true || isGone) {
+      run.log.info('this configuration was removed before; it begins anew', { stored });
+      store.forget();
+    }
+    return;
+  }
+  if (journal?.disabled === true) store.writeJournal({ ...journal, disabled: false });
+}
+
 /** The journal says that a run works: alive it is left or stopped, dead it is settled. `undefined`: go on deciding. */
 function decideRunning(
   question: EnableQuestion,
@@ -58,7 +85,12 @@ function decideRunning(
   const { run, store, sequence } = question;
   if (isRunning(run.host, journal.process)) {
     if (sequence < journal.sequence) return settleProcessed(question, journal, journal.sequence);
-    if (sequence === journal.sequence) {
+    // A daemon of another version that its `disable` could not stop is no worker of this version.
+    const isForeign = isDaemon(run.description) && journal.version !== run.own.version;
+    if (sequence === journal.sequence && !isForeign) {
+      if (journal.status !== undefined && store.readStatus(sequence) === undefined) {
+        store.writeStatus(sequence, journal.status);
+      }
       return done(`sequence ${sequence} is running in process ${journal.process.pid}`);
     }
     store.writeJournal({ ...journal, stop: 'superseded' });
@@ -68,7 +100,10 @@ function decideRunning(
   // Claimed, but `mrseq` was never written: the author's code had not begun, so the run may simply begin now.
   if (!isProcessed(journal.sequence, stored)) return undefined;
   const isOwn = journal.sequence === sequence;
-  if (isOwn && run.description.enable.onInterrupted === 'rerun') {
+  if (isOwn && (run.description.enable.onInterrupted === 'rerun' || isDaemon(run.description))) {
+    run.log.warn('the process that worked on this sequence has died; it is started again', {
+      pid: journal.process.pid,
+    });
     question.claim();
     return { kind: 'run' };
   }
@@ -100,10 +135,11 @@ function deathOf(run: OperationRun, journal: Journal): HandlerError {
   }
   const isSameBoot = journal.process.bootId === readBootId(run.host);
   const cause = isSameBoot ? 'its process was killed' : 'the machine was restarted';
-  return new HandlerError(
-    'INTERRUPTED',
-    `the run of sequence ${journal.sequence} was interrupted: ${cause} before it finished; it is not repeated by itself: change the settings or set another forceUpdateTag to run it again`,
-  );
+  const death = `the run of sequence ${journal.sequence} was interrupted: ${cause} before it finished`;
+  const advice = isDaemon(run.description)
+    ? ''
+    : '; it is not repeated by itself: change the settings or set another forceUpdateTag to run it again';
+  return new HandlerError('INTERRUPTED', `${death}${advice}`);
 }
 
 /** A number that was processed: its finished status stays, and is put back where it is missing. */

@@ -6,22 +6,25 @@ import { trackChildren } from './child-tracker.ts';
 import { EXIT_CODES } from './contract/exit-codes.ts';
 import { OPERATION_TIMEOUT_SECONDS } from './contract/operations.ts';
 import type { Status } from './contract/status.ts';
-import { cutText, isFinal } from './contract/status.ts';
+import { cutText } from './contract/status.ts';
 import type { EnableDecision } from './enable-decision.ts';
 import { decideEnable } from './enable-decision.ts';
 import { HandlerError, toHandlerError } from './errors.ts';
 import type { EnableContext, EnableResult, HandlerDefinition } from './handler.ts';
 import { emptyOlderSettings } from './handler-files.ts';
 import type { StopReason } from './journal.ts';
+import type { Limits } from './limits.ts';
 import { createLimits } from './limits.ts';
 import { withLock } from './lock.ts';
 import type { OperationRun } from './operation-run.ts';
-import { AGENT_MARGIN_SECONDS, operationContext } from './operation-run.ts';
+import { AGENT_MARGIN_SECONDS, operationContext, withLockIfPossible } from './operation-run.ts';
 import { identifyProcess } from './process-identity.ts';
 import type { RunStore } from './run-store.ts';
 import { openRunStore } from './run-store.ts';
 import { openSettings } from './settings-door.ts';
-import { errorStatus, progressStatus, resultStatus } from './status-messages.ts';
+import { errorStatus, redactStatus, resultStatus, stoppedStatus } from './status-messages.ts';
+import type { RunReporter } from './status-reporter.ts';
+import { createRunReporter, isFinalOnDisk } from './status-reporter.ts';
 import { stopWorker } from './stop-run.ts';
 
 /** How often, and after how many milliseconds, the final status is tried again on a disk that takes nothing. */
@@ -53,7 +56,8 @@ export async function enable<Public, Protected>(
       return decision.exitCode;
     }
     if (decision.kind === 'run') break;
-    log.info('an older sequence is still running; it is ended', { older: decision.journal.sequence });
+    const { sequence: older, version } = decision.journal;
+    log.info('another run is still working; it is ended', { sequence: older, version });
     await stopWorker(host, decision.journal.process);
   }
   return runClaimed(definition, run, store, sequence);
@@ -74,7 +78,7 @@ async function decide(run: OperationRun, store: RunStore, sequence: number): Pro
       'STATE_UNUSABLE',
       `the handler's state: ${toHandlerError(thrown).message}`,
     );
-    const status = redactStatus(run, errorStatus('enable', error, host.now()));
+    const status = redactStatus(run.redactor.redact, errorStatus('enable', error, host.now()));
     try {
       if (!isFinalOnDisk(store, sequence)) store.writeStatus(sequence, status);
     } catch {
@@ -115,11 +119,22 @@ async function runClaimed<Public, Protected>(
   const started = host.elapsedMs();
   const durationMs = (): number => Math.round(host.elapsedMs() - started);
   log.info('enable started');
+  const limits = createLimits({
+    host,
+    outside: run.signal,
+    seconds: limitSeconds(run),
+    explain: (reason) => interruption(reason, readStopReason(store)),
+  });
+  const onUp = (): void => {
+    limits.lift();
+    scrubOlderSettings(run, sequence);
+  };
+  const reporter = createRunReporter({ run, store, sequence, onUp });
+  reporter.begin();
   let status: Status;
   let exitCode: number = EXIT_CODES.done;
   try {
-    const result = await runAuthor(definition, run, store, sequence);
-    status = resultStatus('enable', result, host.now());
+    status = await work(definition, run, store, { sequence, limits, reporter });
   } catch (thrown) {
     const error = toHandlerError(thrown);
     // What follows the first line may be a program's output, which belongs to the VM's owner: it stays in the status.
@@ -131,36 +146,52 @@ async function runClaimed<Public, Protected>(
     // The agent shows stderr beside the exit code, before it shows the status.
     run.sayError(error);
   }
-  await finish(run, store, sequence, redactStatus(run, status));
+  status = redactStatus(run.redactor.redact, status);
+  reporter.end(status.message);
+  await finish(run, store, sequence, status);
   log.info('enable ended', { status: status.status, code: status.code, durationMs: durationMs() });
   if (exitCode === EXIT_CODES.done) log.event('Informational', 'enable', `enable ended: ${status.status}`);
   return exitCode;
+}
+
+/** Runs the author's code; gives the status of its result. A daemon that was asked to end, and ended, has not failed. */
+async function work<Public, Protected>(
+  definition: HandlerDefinition<Public, Protected>,
+  run: OperationRun,
+  store: RunStore,
+  parts: Work,
+): Promise<Status> {
+  const { limits, reporter } = parts;
+  const now = (): Date => run.host.now();
+  const stopOfDaemon = (): StopReason | undefined =>
+    reporter.isUp() && limits.wasEndedInOrder() ? readStopReason(store) : undefined;
+  try {
+    const result = await runAuthor(definition, run, store, parts);
+    const stop = stopOfDaemon();
+    if (stop !== undefined) return stoppedStatus('enable', stop, now());
+    // Nobody wanted a daemon to end that ended for a signal from elsewhere.
+    if (reporter.isUp()) limits.signal.throwIfAborted();
+    return resultStatus('enable', result, now());
+  } catch (thrown) {
+    const stop = stopOfDaemon();
+    if (stop !== undefined) return stoppedStatus('enable', stop, now());
+    throw thrown;
+  }
+}
+
+interface Work {
+  readonly sequence: number;
+  readonly limits: Limits;
+  readonly reporter: RunReporter;
 }
 
 async function runAuthor<Public, Protected>(
   definition: HandlerDefinition<Public, Protected>,
   run: OperationRun,
   store: RunStore,
-  sequence: number,
+  { sequence, limits, reporter }: Work,
 ): Promise<EnableResult> {
-  const { host, data, redactor, own, environment, log } = run;
-  const report = (detail: string, substatus: readonly Status['substatus'][number][] = []): void => {
-    try {
-      if (isFinalOnDisk(store, sequence)) return;
-      const status = redactStatus(run, progressStatus('enable', detail, substatus, host.now()));
-      store.writeStatus(sequence, status, { durable: false });
-    } catch (thrown) {
-      // Work does not end because its progress cannot be told; whether the result can is found out at the end.
-      log.warn('the status cannot be written', { reason: toHandlerError(thrown).message });
-    }
-  };
-  report('');
-  const limits = createLimits({
-    host,
-    outside: run.signal,
-    seconds: limitSeconds(run),
-    explain: (reason) => interruption(reason, readStopReason(store)),
-  });
+  const { host, data, redactor, own, environment } = run;
   const children = trackChildren({ host, store, sequence, lockFolder: data.path, signal: limits.signal });
   try {
     const { extensionName } = run.variables;
@@ -179,7 +210,7 @@ async function runAuthor<Public, Protected>(
       settings,
       host: children.host,
       signal: limits.signal,
-      status: { transitioning: async (message, substatus) => report(message, substatus) },
+      status: reporter.status,
       redact: redactor.redact,
       addSecret: redactor.addSecret,
     };
@@ -202,14 +233,9 @@ function limitSeconds({ description }: OperationRun): number {
   return detached ? ofAuthor : Math.min(ofAuthor, OPERATION_TIMEOUT_SECONDS.enable - AGENT_MARGIN_SECONDS);
 }
 
-function isFinalOnDisk(store: RunStore, sequence: number): boolean {
-  const status = store.readStatus(sequence);
-  return status !== undefined && isFinal(status.status);
-}
-
 /** Writes the final status, whatever state the author's code has left the disk in. Throws `STATE_UNUSABLE`. */
 async function finish(run: OperationRun, store: RunStore, sequence: number, status: Status): Promise<void> {
-  const { host, data } = run;
+  const { host } = run;
   for (let attempt = 1; ; attempt++) {
     try {
       await withLockIfPossible(run, () => record(store, sequence, status));
@@ -224,19 +250,15 @@ async function finish(run: OperationRun, store: RunStore, sequence: number, stat
       await host.sleep(RECORD_PAUSE_MS);
     }
   }
-  if (data.home().folder === run.own.folder) {
-    emptyOlderSettings(host, run.environment, sequence, run.variables.extensionName);
-  }
+  scrubOlderSettings(run, sequence);
 }
 
-/** A result is worth more than the lock: a data folder that was removed or cannot be written must not lose it. */
-async function withLockIfPossible({ host, data }: OperationRun, work: () => void): Promise<void> {
-  try {
-    data.create();
-    await withLock(host, data.path, work);
-  } catch {
-    work();
-  }
+function scrubOlderSettings(
+  { host, data, own, environment, variables }: OperationRun,
+  sequence: number,
+): void {
+  if (data.home().folder !== own.folder) return;
+  emptyOlderSettings(host, environment, sequence, variables.extensionName);
 }
 
 /**
@@ -255,19 +277,6 @@ function record(store: RunStore, sequence: number, status: Status): void {
   }
   store.writeStatus(sequence, status);
   if (!isJournalRight) store.removeJournal();
-}
-
-function redactStatus(run: OperationRun, status: Status): Status {
-  const { redact } = run.redactor;
-  return {
-    ...status,
-    message: redact(status.message),
-    substatus: status.substatus.map((item) => ({
-      ...item,
-      name: redact(item.name),
-      message: redact(item.message),
-    })),
-  };
 }
 
 function readStopReason(store: RunStore): StopReason | undefined {

@@ -125,6 +125,9 @@ export function parseExtensionDescription(value: unknown, file: string): Extensi
   const publisher = decodeName(member(root, 'publisher'));
   const type = decodeName(member(root, 'type'));
   const version = decodeVersion(member(root, 'version'), formatHandlerName(publisher, type));
+  const enable = decodeEnable(member(root, 'enable'));
+  const manifest = decodeManifest(member(root, 'manifest'));
+  checkHeartbeat(file, enable, manifest);
   const label = optional(member(root, 'label'), decodeText, type);
   return {
     publisher,
@@ -138,8 +141,8 @@ export function parseExtensionDescription(value: unknown, file: string): Extensi
       decodeDataFolder,
       `${formatHandlerName(publisher, type)}.data`,
     ),
-    enable: decodeEnable(member(root, 'enable')),
-    manifest: decodeManifest(member(root, 'manifest')),
+    enable,
+    manifest,
     runtime: optional(member(root, 'runtime'), oneOf(RUNTIMES), 'bun'),
     architectures: optional(member(root, 'architectures'), decodeArchitectures, ARCHITECTURES),
     files: optional(member(root, 'files'), listOf(decodeInnerPath), []),
@@ -173,6 +176,25 @@ function decodeManifest(at: Located): ManifestDescription {
     supportsMultipleExtensions: flag('supportsMultipleExtensions'),
     supportsPolicy: flag('supportsPolicy'),
   };
+}
+
+/** A heartbeat needs a process that goes on, and there is one file for the whole handler. */
+function checkHeartbeat(file: string, enable: EnableDescription, manifest: ManifestDescription): void {
+  if (!manifest.reportHeartbeat) return;
+  if (!enable.detached || enable.rerun !== 'always') {
+    throw new ContractError(
+      file,
+      'manifest.reportHeartbeat',
+      'needs a daemon, because without a process that goes on nobody refreshes the heartbeat: set enable.detached to true and enable.rerun to "always", or leave reportHeartbeat out',
+    );
+  }
+  if (manifest.supportsMultipleExtensions) {
+    throw new ContractError(
+      file,
+      'manifest.reportHeartbeat',
+      'cannot be combined with supportsMultipleExtensions, because the agent reads one heartbeat for all configurations',
+    );
+  }
 }
 
 function refuseUnknownKeys(at: Located, known: readonly string[]): void {

@@ -5,6 +5,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec';
 import type { OldExitCode } from './contract/agent-variables.ts';
 import type { EventLevel } from './contract/events.ts';
 import type { HandlerEnvironment } from './contract/handler-environment.ts';
+import type { HeartbeatStatus } from './contract/heartbeat.ts';
 import type { Operation } from './contract/operations.ts';
 import type { Substatus } from './contract/status.ts';
 import type { Host } from './host.ts';
@@ -26,7 +27,10 @@ export interface OperationContext {
   readonly log: Logger;
   /** Aborted by SIGTERM or SIGINT and by the time limit. */
   readonly signal: AbortSignal;
-  /** Absolute path of a folder of the extension's own, mode 0700. It outlives versions and goes with the extension. */
+  /**
+   * Absolute path of a folder of the extension's own, mode 0700. It outlives versions and goes with the extension. All
+   * configurations share it: what belongs to one goes into a subfolder named by its `extensionName`.
+   */
   readonly dataFolder: string;
   /** Absolute path of the folder that holds this version of the handler. */
   readonly handlerFolder: string;
@@ -55,6 +59,8 @@ export interface UpdateContext extends OperationContext {
   readonly toVersion: string;
   /** How `disable` of the old version ended. */
   readonly disableExitCode: OldExitCode;
+  /** The same for each of several configurations, by name; empty for an extension that has only one. */
+  readonly disableExitCodes: Readonly<Record<string, OldExitCode>>;
 }
 
 export interface InstallContext extends OperationContext {
@@ -62,10 +68,48 @@ export interface InstallContext extends OperationContext {
   readonly uninstallExitCode: OldExitCode;
 }
 
-/** Reports while enable works. */
+/**
+ * Reports while enable works. `ready` and `degraded` are for a daemon: an extension whose description says
+ * `"enable": { "detached": true, "rerun": "always" }` and whose `enable` goes on until its signal is aborted. Elsewhere
+ * they throw.
+ */
 export interface StatusReporter {
-  /** Says what is being done; `Enable in progress: <message>`. Never replaces a final status. */
+  /** Says what is being done; `Enable in progress: <message>`. Never replaces a final status of this run. */
   transitioning(message: string, substatus?: readonly Substatus[]): Promise<void>;
+  /**
+   * Says that the daemon works; `Enable succeeded: <message>`, and the heartbeat, if there is one, is `Ready`. The time
+   * limit of enable is the time until the first call of `ready` or `degraded`; from then on there is none. Call it again
+   * to say something else, or that all is well again. A status that cannot be written is tried again each minute.
+   */
+  ready(message: string, substatus?: readonly Substatus[]): Promise<void>;
+  /**
+   * Says that the daemon goes on, but not well: a warning, or an error, which also makes the heartbeat `NotReady`. To
+   * give up, throw instead.
+   */
+  degraded(problem: DaemonProblem): Promise<void>;
+  /**
+   * Says how the handler fares without a change of the status, until the next `ready`, `degraded` or `heartbeat`. The
+   * SDK repeats it each minute while the process lives. Throws without `"reportHeartbeat": true` in the description.
+   */
+  heartbeat(health: HandlerHealth): Promise<void>;
+}
+
+/** What is wrong with a daemon that goes on. */
+export interface DaemonProblem {
+  readonly message: string;
+  /** Default: `'warning'`. */
+  readonly status?: 'warning' | 'error';
+  /** Default: 0 for a warning, 1 for an error. */
+  readonly code?: number;
+  readonly substatus?: readonly Substatus[];
+}
+
+/** What the heartbeat says; the message becomes that of the handler as a whole. */
+export interface HandlerHealth {
+  readonly status: HeartbeatStatus;
+  readonly message: string;
+  /** Default: 0. The agent does not read it. */
+  readonly code?: number;
 }
 
 /** How enable ended well. */

@@ -29,6 +29,7 @@ export {
   MANIFEST_KEYS,
   parseExtensionDescription,
 } from './extension-description.ts';
+export type { LockHolder } from './file-lock-holder.ts';
 export type {
   DaemonProblem,
   EnableContext,

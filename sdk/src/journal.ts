@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { Located } from './contract/json.ts';
 import {
   decodeArray,
+  decodeBoolean,
   decodeNumber,
   decodeString,
   decodeText,
@@ -33,7 +34,9 @@ export interface Journal {
   /** Leaders of the process groups that the author's code started and that have not ended. */
   readonly children: readonly ProcessIdentity[];
   readonly stop: StopReason | undefined;
-  /** The final status, when the run has finished. Secrets are hidden in it. */
+  /** True after `disable` of one of several configurations: without a status of it, the configuration was removed. */
+  readonly disabled?: boolean;
+  /** The final status, when the run has finished or, of a daemon, works. Secrets are hidden in it. */
   readonly status: Status | undefined;
 }
 
@@ -87,6 +90,7 @@ function decodeJournal(root: Located): Journal {
   const children = member(root, 'children');
   const stop = optional(member(root, 'stop'), decodeText, undefined);
   const status = optional(member(root, 'status'), decodeString, undefined);
+  const disabled = optional(member(root, 'disabled'), decodeBoolean, false);
   return {
     sequence: decodeNumber(member(root, 'sequence')),
     state: decodeText(member(root, 'state')) === 'finished' ? 'finished' : 'running',
@@ -96,6 +100,7 @@ function decodeJournal(root: Located): Journal {
       ? []
       : decodeArray(children).map((_, index) => decodeProcess(element(children, index))),
     stop: stop === 'superseded' || stop === 'disabled' || stop === 'uninstalled' ? stop : undefined,
+    ...(disabled && { disabled }),
     status: status === undefined ? undefined : parseStatus(status, root.file),
   };
 }

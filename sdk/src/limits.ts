@@ -24,6 +24,10 @@ export interface Limits {
    * abort once the code has ended or its grace is over, and the error of stray code in any case.
    */
   guard<T>(author: () => Promise<T>): Promise<T>;
+  /** True when the signal was aborted because the operation is to end, and not by an error of stray code. */
+  wasEndedInOrder(): boolean;
+  /** Stops the clock: from now on only the outside ends the author's code. */
+  lift(): void;
   release(): void;
 }
 
@@ -34,18 +38,19 @@ const ORDERLY: ReadonlySet<string> = new Set(['INTERRUPTED', 'TIMED_OUT', 'SUPER
 export function createLimits({ host, outside, seconds, explain }: LimitsInput): Limits {
   const controller = new AbortController();
   const done = new AbortController();
-  const after = (ms: number, act: () => void): void => {
-    host.sleep(ms, done.signal).then(act, () => undefined);
+  const clock = new AbortController();
+  const after = (ms: number, end: AbortSignal, act: () => void): void => {
+    host.sleep(ms, end).then(act, () => undefined);
   };
   const abandoned = new Promise<never>((_, reject) => {
     controller.signal.addEventListener('abort', () =>
-      after(ABORT_GRACE_MS, () => reject(controller.signal.reason)),
+      after(ABORT_GRACE_MS, done.signal, () => reject(controller.signal.reason)),
     );
   });
   const onOutside = (): void => controller.abort(explain(outside.reason));
   if (outside.aborted) onOutside();
   else outside.addEventListener('abort', onOutside, { once: true });
-  after(seconds * 1000, () => {
+  after(seconds * 1000, clock.signal, () => {
     const text = `the time limit of ${formatLimit(seconds)} was reached`;
     controller.abort(new HandlerError('TIMED_OUT', text));
   });
@@ -65,7 +70,10 @@ export function createLimits({ host, outside, seconds, explain }: LimitsInput): 
         throw thrown instanceof HandlerError && thrown.code === reason.code ? thrown : reason;
       }
     },
+    wasEndedInOrder: () => controller.signal.aborted && isOrderly(controller.signal.reason),
+    lift: () => clock.abort(),
     release: () => {
+      clock.abort();
       done.abort();
       outside.removeEventListener('abort', onOutside);
     },

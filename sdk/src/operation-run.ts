@@ -14,6 +14,7 @@ import type { Logger, OperationContext } from './handler.ts';
 import type { HandlerFolder } from './handler-files.ts';
 import { findHandlerFolder, findSequence, readHandlerEnvironment } from './handler-files.ts';
 import type { Host } from './host.ts';
+import { withLock } from './lock.ts';
 import { openLog } from './log.ts';
 import type { Redactor } from './redaction.ts';
 
@@ -65,6 +66,16 @@ export async function startOperation(input: OperationInput): Promise<OperationRu
   const data = openDataFolder(host, own, description.dataFolder);
   const said = { operation, host, description, variables, redactor, signal, sayError };
   return { ...said, own, environment, sequence, data, log };
+}
+
+/** A result is worth more than the lock: a data folder that was removed or cannot be written must not lose it. */
+export async function withLockIfPossible({ host, data }: OperationRun, work: () => void): Promise<void> {
+  try {
+    data.create();
+    await withLock(host, data.path, work);
+  } catch {
+    work();
+  }
 }
 
 /** What every author's function gets; `signal` is replaced where the operation has limits. */

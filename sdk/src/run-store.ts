@@ -2,20 +2,26 @@
  * What the SDK keeps of one configuration on disk: `mrseq`, the journal and the status files. All of it is looked up in
  * the version folder that owns the extension now, so that a run which outlives its version writes to the right place.
  */
-import { mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { HandlerEnvironment } from './contract/handler-environment.ts';
+import type { Heartbeat } from './contract/heartbeat.ts';
+import { formatHeartbeat } from './contract/heartbeat.ts';
 import {
+  CONFIG_FOLDER,
   formatSequenceFile,
+  formatSettingsFile,
   formatStatusFile,
+  HEARTBEAT_FILE,
   parseStatusFile,
   STATUS_FOLDER,
 } from './contract/package-layout.ts';
 import { formatSequence, parseSequence } from './contract/sequence.ts';
 import type { Status } from './contract/status.ts';
-import { formatStatus, parseStatus } from './contract/status.ts';
+import { formatStatus, isFinal, parseStatus } from './contract/status.ts';
 import { isSystemError } from './errors.ts';
 import type { HandlerFolder } from './handler-files.ts';
+import { listFolder } from './handler-files.ts';
 import type { Host } from './host.ts';
 import type { Journal } from './journal.ts';
 import { isJournalFile, journalPath, readJournal, writeJournal } from './journal.ts';
@@ -33,6 +39,14 @@ export interface RunStore {
   /** Makes the status folder when it is missing and the version's folder is there. */
   writeStatus(sequence: number, status: Status, options?: { readonly durable?: boolean }): void;
   removeJournal(): void;
+  /** Replaces the handler's heartbeat. */
+  writeHeartbeat(heartbeat: Heartbeat): void;
+  /** True when a status of this configuration is there, other than an unfinished one of `sequence`. */
+  hasResult(sequence: number | undefined): boolean;
+  /** True when the settings file of a sequence is there. */
+  hasSettings(sequence: number): boolean;
+  /** Removes `mrseq` and the journal: nothing of this configuration was ever taken on. */
+  forget(): void;
   /** Removes what a process that was killed left half-written. */
   removeLeftovers(): void;
 }
@@ -41,6 +55,12 @@ export interface RunStore {
 export function isSequenceFile(name: string): boolean {
   const plain = formatSequenceFile();
   return name === plain || name.endsWith(`.${plain}`);
+}
+
+/** The configuration whose `mrseq` a file is; `undefined` for the only one. Say {@link isSequenceFile} first. */
+export function sequenceOwner(name: string): string | undefined {
+  const plain = formatSequenceFile();
+  return name === plain ? undefined : name.slice(0, -plain.length - 1);
 }
 
 /** @param home gives the folder that owns the extension at the moment of the call. */
@@ -53,13 +73,25 @@ export function openRunStore(
 ): RunStore {
   const homePath = (name: string): string => host.path(join(home().folder, name));
   const journal = (): string => host.path(journalPath(home().folder, extensionName));
-  const statusFolder = (): string => {
+  /** A place that the agent names to this version, or the one of that name in the version that owns the extension. */
+  const placed = (ofAgent: string | undefined, name: string): string => {
     const place = home();
     const isOwn = place.folder === own.folder;
-    return host.path(isOwn ? environment.statusFolder : join(place.folder, STATUS_FOLDER));
+    return host.path(isOwn && ofAgent !== undefined ? ofAgent : join(place.folder, name));
   };
+  const statusFolder = (): string => placed(environment.statusFolder, STATUS_FOLDER);
+  const heartbeatPath = (): string => placed(environment.heartbeatFile, HEARTBEAT_FILE);
   const statusPath = (sequence: number): string =>
     join(statusFolder(), formatStatusFile(sequence, extensionName));
+  const readStatus = (sequence: number): Status | undefined => {
+    const path = statusPath(sequence);
+    try {
+      const text = readTextIfThere(path);
+      return text === undefined ? undefined : parseStatus(text, path);
+    } catch {
+      return undefined;
+    }
+  };
   return {
     readSequence: () => {
       const path = homePath(formatSequenceFile(extensionName));
@@ -74,15 +106,7 @@ export function openRunStore(
       writeWholeFile(homePath(formatSequenceFile(extensionName)), formatSequence(sequence)),
     readJournal: () => readJournal(journal()),
     writeJournal: (value, options) => writeJournal(journal(), value, options),
-    readStatus: (sequence) => {
-      const path = statusPath(sequence);
-      try {
-        const text = readTextIfThere(path);
-        return text === undefined ? undefined : parseStatus(text, path);
-      } catch {
-        return undefined;
-      }
-    },
+    readStatus,
     writeStatus: (sequence, status, options) => {
       const [path, text] = [statusPath(sequence), formatStatus(status)];
       try {
@@ -94,10 +118,28 @@ export function openRunStore(
       }
     },
     removeJournal: () => rmSync(journal(), { force: true }),
+    writeHeartbeat: (heartbeat) =>
+      writeWholeFile(heartbeatPath(), formatHeartbeat(heartbeat), { durable: false }),
+    hasResult: (sequence) =>
+      listFolder(statusFolder()).some((name) => {
+        const parsed = parseStatusFile(name);
+        if (parsed === undefined || parsed.extensionName !== extensionName) return false;
+        const status = parsed.sequence === sequence ? readStatus(sequence) : undefined;
+        return status === undefined || isFinal(status.status);
+      }),
+    hasSettings: (sequence) =>
+      existsSync(
+        join(placed(environment.configFolder, CONFIG_FOLDER), formatSettingsFile(sequence, extensionName)),
+      ),
+    forget: () => {
+      rmSync(homePath(formatSequenceFile(extensionName)), { force: true });
+      rmSync(journal(), { force: true });
+    },
     removeLeftovers: () => {
       const isRunning = (pid: number): boolean => identifyProcess(host, pid) !== undefined;
       removeUnfinishedFiles(statusFolder(), (name) => parseStatusFile(name) !== undefined, isRunning);
-      const isState = (name: string): boolean => isJournalFile(name) || isSequenceFile(name);
+      const isState = (name: string): boolean =>
+        isJournalFile(name) || isSequenceFile(name) || name === HEARTBEAT_FILE;
       removeUnfinishedFiles(homePath('.'), isState, isRunning);
     },
   };

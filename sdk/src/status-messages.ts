@@ -7,8 +7,9 @@ import type { Operation } from './contract/operations.ts';
 import { OPERATION_TITLES } from './contract/operations.ts';
 import type { Status, Substatus } from './contract/status.ts';
 import { ERROR_CLARIFICATION, formatTime } from './contract/status.ts';
-import type { HandlerError } from './errors.ts';
-import type { EnableResult } from './handler.ts';
+import { HandlerError } from './errors.ts';
+import type { DaemonProblem, EnableResult } from './handler.ts';
+import type { StopReason } from './journal.ts';
 
 /** @param detail what is being done; `''` for nothing special. */
 export function progressStatus(
@@ -45,5 +46,50 @@ export function errorStatus(operation: Operation, error: HandlerError, now: Date
     message,
     substatus: [{ name: ERROR_CLARIFICATION, status: 'error', code: error.statusCode, message: error.code }],
     time: formatTime(now),
+  };
+}
+
+/** The status of a daemon that goes on, but not well. */
+export function problemStatus(operation: Operation, problem: DaemonProblem, now: Date): Status {
+  const { status = 'warning', message, code, substatus = [] } = problem;
+  if (status === 'error') {
+    const options = code === undefined ? {} : { statusCode: code };
+    const error = errorStatus(operation, new HandlerError('HANDLER_FAILED', message, options), now);
+    return { ...error, substatus: [...error.substatus, ...substatus] };
+  }
+  const title = OPERATION_TITLES[operation];
+  const text = `${title} succeeded with a warning: ${message}`;
+  return { operation: title, status, code: code ?? 0, message: text, substatus, time: formatTime(now) };
+}
+
+const STOPS: Readonly<Record<StopReason, string>> = {
+  superseded: 'newer settings arrived',
+  disabled: 'the extension was disabled',
+  uninstalled: 'the extension was uninstalled',
+};
+
+/** The status of a daemon that was asked to end and did: that is no failure. */
+export function stoppedStatus(operation: Operation, stop: StopReason, now: Date): Status {
+  const message = `Stopped: ${STOPS[stop]}`;
+  return {
+    operation: OPERATION_TITLES[operation],
+    status: 'success',
+    code: 0,
+    message,
+    substatus: [],
+    time: formatTime(now),
+  };
+}
+
+/** Hides what is secret in the texts of a status. */
+export function redactStatus(redact: (text: string) => string, status: Status): Status {
+  return {
+    ...status,
+    message: redact(status.message),
+    substatus: status.substatus.map((item) => ({
+      ...item,
+      name: redact(item.name),
+      message: redact(item.message),
+    })),
   };
 }

@@ -3,23 +3,28 @@
  * nothing is left behind. None of them writes a status: it would replace the result of enable.
  * Source: agent-contract 7.4 (order), 7.5 (a downgrade runs `update` from the old folder); sdk-anchors 3, rows 1, 2, 6.
  */
-import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { OPERATION_TIMEOUT_SECONDS } from './contract/operations.ts';
+import { CONFIG_FOLDER, parseHandlerFolder, parseSettingsFile } from './contract/package-layout.ts';
+import { readHandlerState } from './data-folder.ts';
 import { settleDead } from './enable-decision.ts';
 import { HandlerError, toHandlerError } from './errors.ts';
 import type { HandlerDefinition, OperationContext } from './handler.ts';
 import type { HandlerFolder } from './handler-files.ts';
 import { listFolder, siblingFolder } from './handler-files.ts';
 import type { StopReason } from './journal.ts';
-import { isJournalFile, journalOwner } from './journal.ts';
+import { isJournalFile, journalOwner, journalPath, readJournal } from './journal.ts';
 import { createLimits } from './limits.ts';
 import { withLock } from './lock.ts';
 import type { OperationRun } from './operation-run.ts';
 import { AGENT_MARGIN_SECONDS, operationContext } from './operation-run.ts';
 import { isRunning } from './process-identity.ts';
-import { isSequenceFile, openRunStore } from './run-store.ts';
+import type { RunStore } from './run-store.ts';
+import { isSequenceFile, openRunStore, sequenceOwner } from './run-store.ts';
+import { progressStatus } from './status-messages.ts';
+import { isDaemon } from './status-reporter.ts';
 import { killChildren, stopWorker } from './stop-run.ts';
+import { readTextIfThere, writeWholeFile } from './whole-file.ts';
 
 type Definition = Pick<HandlerDefinition<never, never>, 'install' | 'disable' | 'update' | 'uninstall'>;
 
@@ -53,6 +58,7 @@ export async function update(definition: Definition, run: OperationRun): Promise
       fromVersion: source.version,
       toVersion: target.version,
       disableExitCode: variables.disableExitCode,
+      disableExitCodes: variables.disableExitCodes,
     });
   } catch (thrown) {
     await withLock(host, data.path, () => data.claim(source.version));
@@ -60,11 +66,17 @@ export async function update(definition: Definition, run: OperationRun): Promise
   }
 }
 
-/** Ends a daemon (`rerun: "always"`) and runs the author's `disable`. A run that works through its settings goes on. */
+/**
+ * Ends a daemon (`rerun: "always"`) and runs the author's `disable`. A run that works through its settings goes on, but
+ * for that of one of several configurations: outside an update its `disable` is its removal, as no `uninstall` follows.
+ */
 export async function disable(definition: Definition, run: OperationRun): Promise<void> {
-  if (run.description.enable.rerun === 'always') {
-    await stopRuns(run, 'disabled', [run.variables.extensionName]);
+  const { extensionName } = run.variables;
+  const isRemoval = extensionName !== undefined && !isUpdatePending(run);
+  if (run.description.enable.rerun === 'always' || isRemoval) {
+    await stopRuns(run, 'disabled', [extensionName]);
   }
+  if (extensionName !== undefined) await noteDisabled(run, extensionName);
   await runLimited(run, definition.disable, operationContext(run));
 }
 
@@ -99,12 +111,75 @@ function updateFolders(run: OperationRun): { source: HandlerFolder; target: Hand
   return { source: siblingFolder(own, variables.updatingFromVersion), target: own };
 }
 
+/** Copies `mrseq` and the journal of every configuration that was not removed before. Throws when one cannot be copied. */
 function carryState(run: OperationRun, source: HandlerFolder, target: HandlerFolder): void {
   if (source.folder === target.folder) return;
-  for (const name of listFolder(run.host.path(source.folder))) {
-    if (!isJournalFile(name) && !isSequenceFile(name)) continue;
-    copyFileSync(run.host.path(join(source.folder, name)), run.host.path(join(target.folder, name)));
+  const { host } = run;
+  const names = listFolder(host.path(source.folder));
+  const removed = new Set(
+    names
+      .filter(isJournalFile)
+      .map(journalOwner)
+      .filter((owner) => isRemoved(openStoreAt(run, source, owner))),
+  );
+  for (const name of names.filter(isSequenceFile)) {
+    if (removed.has(sequenceOwner(name))) continue;
+    const text = readTextIfThere(host.path(join(source.folder, name)));
+    if (text !== undefined) writeWholeFile(host.path(join(target.folder, name)), text);
   }
+  for (const owner of names.filter(isJournalFile).map(journalOwner)) {
+    const journal = readJournal(host.path(journalPath(source.folder, owner)));
+    if (journal === undefined || removed.has(owner)) continue;
+    const store = openStoreAt(run, target, owner);
+    // Here it is certain that `disable` belonged to an update.
+    store.writeJournal({ ...journal, disabled: false });
+    const { sequence, state, stop } = journal;
+    const isStopped = isDaemon(run.description) && state === 'finished' && stop === 'disabled';
+    // The agent copied "stopped"; until the new version's daemon works, that would be its result.
+    if (isStopped && store.readStatus(sequence) !== undefined) {
+      store.writeStatus(sequence, progressStatus('enable', 'the new version is started', [], host.now()));
+    }
+  }
+}
+
+/** The state of a configuration in another version's folder than the one that owns the extension. */
+function openStoreAt(run: OperationRun, place: HandlerFolder, extensionName: string | undefined): RunStore {
+  return openRunStore(run.host, run.own, run.environment, () => place, extensionName);
+}
+
+/** True after `disable` of a configuration whose statuses the agent has deleted since: it does that after a removal only. */
+function isRemoved(store: RunStore): boolean {
+  return store.readJournal()?.disabled === true && !store.hasResult(undefined);
+}
+
+/** True while the agent prepares another version: it has unpacked it and written its settings, and not installed it. */
+function isUpdatePending({ host, own }: OperationRun): boolean {
+  return listFolder(host.path(own.libFolder)).some((name) => {
+    const found = parseHandlerFolder(name);
+    if (found?.handlerName !== own.handlerName || found.version === own.version) return false;
+    const place = siblingFolder(own, found.version);
+    if (readHandlerState(host, place) !== 'NotInstalled') return false;
+    const config = listFolder(host.path(join(place.folder, CONFIG_FOLDER)));
+    return config.some((file) => parseSettingsFile(file) !== undefined);
+  });
+}
+
+/** Notes for the next `enable` that `disable` was called, and forgets configurations that were removed before. */
+async function noteDisabled(run: OperationRun, extensionName: string): Promise<void> {
+  const { host, own, data, log } = run;
+  data.create();
+  await withLock(host, data.path, () => {
+    for (const owner of listFolder(host.path(own.folder)).filter(isJournalFile).map(journalOwner)) {
+      const store = openStoreAt(run, own, owner);
+      const journal = store.readJournal();
+      if (owner === extensionName) {
+        if (journal !== undefined) store.writeJournal({ ...journal, disabled: true });
+      } else if (owner !== undefined && journal?.state === 'finished' && isRemoved(store)) {
+        log.info('the state of a removed configuration is deleted', { removed: owner });
+        store.forget();
+      }
+    }
+  });
 }
 
 /** Ends the running workers of these configurations, and says so in the status of one that could not say it itself. */
@@ -113,9 +188,9 @@ async function stopRuns(
   stop: StopReason,
   extensionNames: readonly (string | undefined)[],
 ): Promise<void> {
-  const { host, own, environment, data, log } = run;
+  const { host, own, data, log } = run;
   const stopOne = async (extensionName: string | undefined): Promise<void> => {
-    const store = openRunStore(host, own, environment, () => own, extensionName);
+    const store = openStoreAt(run, own, extensionName);
     if (store.readJournal()?.state !== 'running') return;
     data.create();
     const journal = await withLock(host, data.path, () => {
@@ -131,6 +206,10 @@ async function stopRuns(
     killChildren(host, left);
     try {
       await withLock(host, data.path, () => settleDead(run, store, left));
+      // A worker that did not even end in order could not say that it is gone.
+      if (run.description.manifest.reportHeartbeat) {
+        store.writeHeartbeat({ status: 'NotReady', code: 0, message: `The extension was ${stop}` });
+      }
     } catch (thrown) {
       // What ends is not kept from ending by a status that cannot be written.
       log.warn('the end of a run cannot be recorded', { reason: toHandlerError(thrown).message });

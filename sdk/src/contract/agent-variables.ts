@@ -57,7 +57,7 @@ export interface AgentVariables {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Reads the agent's variables. Throws {@link ContractError} for a sequence number that is not a whole number ≥ 0. */
+/** Reads the agent's variables. Throws {@link ContractError} for a sequence number that is not a whole number ≥ 0, or a name with a slash. */
 export function parseAgentVariables(env: Environment): AgentVariables {
   const text = (name: string): string | undefined => (env[name] === '' ? undefined : env[name]);
   return {
@@ -65,7 +65,7 @@ export function parseAgentVariables(env: Environment): AgentVariables {
     extensionVersion: text(AGENT_VARIABLES.extensionVersion),
     wireProtocolAddress: text(AGENT_VARIABLES.wireProtocolAddress),
     sequenceNumber: parseSequenceVariable(text(AGENT_VARIABLES.sequenceNumber)),
-    extensionName: text(AGENT_VARIABLES.extensionName),
+    extensionName: parseExtensionName(text(AGENT_VARIABLES.extensionName)),
     supportedFeatures: parseFeatures(text(AGENT_VARIABLES.supportedFeatures)),
     uninstallExitCode: parseExitCode(text(AGENT_VARIABLES.uninstallExitCode)),
     updatingFromVersion: text(AGENT_VARIABLES.updatingFromVersion),
@@ -134,6 +134,14 @@ function parseSequenceVariable(text: string | undefined): number | undefined {
     );
   }
   return number;
+}
+
+/** The name becomes the beginning of file names. */
+function parseExtensionName(text: string | undefined): string | undefined {
+  if (text?.includes('/')) {
+    throw new ContractError('environment', AGENT_VARIABLES.extensionName, 'must not contain "/"');
+  }
+  return text;
 }
 
 function parseExitCode(text: string | undefined): OldExitCode {
