@@ -9,6 +9,7 @@ needs=(
   python3:python3       # the agent's own zipfile, XML and JSON readers
   busybox:busybox       # the launcher in a shell that is neither dash nor bash
   shellcheck:shellcheck # the launcher's text
+  systemd-analyze:systemd # the text of systemd units
   unshare:util-linux    # the local VM as root
   mount:mount
 )
