@@ -12,7 +12,14 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { formatStatus, formatStatusFile, parseStatus } from '@handlerkit/sdk/contract';
+import {
+  formatHeartbeat,
+  formatStatus,
+  formatStatusFile,
+  HEARTBEAT_FILE,
+  parseHeartbeat,
+  parseStatus,
+} from '@handlerkit/sdk/contract';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { formatLauncher, LAUNCHER_FILE, programFile } from './launcher.ts';
 import { hostArchitecture } from './runtime.ts';
@@ -32,12 +39,17 @@ let parent: string;
 let base: string;
 
 /** The "program" is a copy of dash: `program enable` runs the script `enable` in the current folder. */
-async function install(detached: boolean, edit = (launcher: string): string => launcher): Promise<void> {
+async function install(
+  detached: boolean,
+  edit = (launcher: string): string => launcher,
+  reportHeartbeat = false,
+): Promise<void> {
   const launcher = formatLauncher({
     handlerName: 'Contoso.Greeter',
     version: '1.0.0',
     architectures: ['x64', 'arm64'],
     detached,
+    reportHeartbeat,
   });
   writeFileSync(join(base, LAUNCHER_FILE), edit(launcher), { mode: 0o755 });
   copyFileSync(realpathSync('/bin/dash'), join(base, programFile(architecture)));
@@ -64,6 +76,8 @@ const readStatus = (sequence: number, name?: string) => {
   return parseStatus(readFileSync(file, 'utf8'), file);
 };
 
+const readHeartbeat = (file: string) => parseHeartbeat(readFileSync(file, 'utf8'), file);
+
 async function awaitFile(file: string): Promise<string> {
   for (let tries = 0; tries < 500; tries++) {
     if (existsSync(file)) return readFile(file, 'utf8');
@@ -85,7 +99,7 @@ afterEach(async () => rm(parent, { recursive: true, force: true }));
 it('is clean for shellcheck', async (context) => {
   if (!works('shellcheck', '--version')) context.skip('shellcheck is not installed');
   for (const detached of [false, true]) {
-    await install(detached);
+    await install(detached, undefined, detached);
     execFileSync('shellcheck', [join(base, LAUNCHER_FILE)], { encoding: 'utf8' });
   }
 });
@@ -220,6 +234,39 @@ describe.each(shells.map((shell) => ({ shell, title: shell.join(' ') })))('in $t
     const [pid, session, mask] = (await awaitFile(join(base, 'ran'))).trim().split(' ');
     expect(session).toBe(pid);
     expect(Number.parseInt(mask ?? '', 8)).toBe(process.umask());
+  });
+
+  it('leaves a first heartbeat for a handler that promises one, and leaves one that is there alone', async () => {
+    await install(true, undefined, true);
+    writeFileSync(join(base, 'enable'), 'exit 0');
+    const file = join(base, HEARTBEAT_FILE);
+    expect(start(shell, ['install']).status).not.toBe(51);
+    expect(existsSync(file)).toBe(false);
+    expect(start(shell, ['enable'], { ConfigSequenceNumber: '7' }).status).toBe(0);
+    expect(readHeartbeat(file)).toEqual({ status: 'NotReady', message: 'The extension is starting' });
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+    writeFileSync(file, formatHeartbeat({ status: 'Ready', code: 0, message: 'working' }));
+    expect(start(shell, ['enable'], { ConfigSequenceNumber: '7' }).status).toBe(0);
+    expect(readHeartbeat(file)).toEqual({ status: 'Ready', message: 'working' });
+    expect(await readdir(base)).not.toContainEqual(expect.stringMatching(/^\.heartbeat/));
+  });
+
+  it('says in the heartbeat, too, that the program cannot start', async () => {
+    await install(true, undefined, true);
+    fakeProgram('uname', 'echo riscv64');
+    expect(start(shell, ['enable'], { ConfigSequenceNumber: '7' }).status).toBe(51);
+    expect(readHeartbeat(join(base, HEARTBEAT_FILE))).toEqual({
+      status: 'NotReady',
+      message: 'this machine is riscv64; the package has programs for x64 and arm64 only',
+    });
+  });
+
+  it('names the status of a configuration whose name is no identifier', async () => {
+    await install(true);
+    writeFileSync(join(base, 'enable'), 'exit 0');
+    const env = { ConfigSequenceNumber: '3', ConfigExtensionName: 'web-1 [a]' };
+    expect(start(shell, ['enable'], env).status).toBe(0);
+    expect(readStatus(3, 'web-1 [a]').status).toBe('transitioning');
   });
 
   it('never replaces a status by the placeholder', async () => {

@@ -9,7 +9,9 @@ import {
   AGENT_VARIABLES,
   CONFIG_FOLDER,
   EXIT_CODES,
+  formatHeartbeat,
   formatStatus,
+  HEARTBEAT_FILE,
   isFinal,
   OPERATION_TITLES,
   SETTINGS_SUFFIX,
@@ -28,6 +30,8 @@ export interface LauncherOptions {
   readonly architectures: readonly Architecture[];
   /** True when enable answers at once and goes on by itself. */
   readonly detached: boolean;
+  /** True when the manifest promises a heartbeat: then there is one as soon as the agent looks for it. */
+  readonly reportHeartbeat: boolean;
 }
 
 /** The place in the package of the program for one architecture. */
@@ -37,7 +41,9 @@ export function programFile(architecture: Architecture): string {
 
 /** The launcher's text, for dash, busybox ash and bash. */
 export function formatLauncher(options: LauncherOptions): string {
-  const parts = [head(options), FIND_SEQUENCE, failure(options), choice(options)];
+  const parts = [head(options), FIND_SEQUENCE, failure(options)];
+  if (options.reportHeartbeat) parts.push(firstHeartbeat());
+  parts.push(choice(options));
   if (options.detached) parts.push(detachedEnable());
   parts.push('exec "$program" "$@"\n');
   return parts.join('\n');
@@ -76,7 +82,7 @@ base=\${${AGENT_VARIABLES.extensionPath}:-$own/..}
 const FIND_SEQUENCE = `find_sequence() {
   prefix=
   case \${${AGENT_VARIABLES.extensionName}-} in
-    '' | *[!A-Za-z0-9_.]*) ;;
+    '' | */*) ;;
     *) prefix=$${AGENT_VARIABLES.extensionName}. ;;
   esac
   sequence=\${${AGENT_VARIABLES.sequenceNumber}-}
@@ -103,7 +109,8 @@ const FIND_SEQUENCE = `find_sequence() {
 `;
 
 /** \`unsupported REASON\` ends the launcher. The reason goes into JSON as it is: no quotes, no backslashes. */
-function failure({ handlerName, version }: LauncherOptions): string {
+function failure({ handlerName, version, reportHeartbeat }: LauncherOptions): string {
+  const beat = reportHeartbeat ? '  [ "$operation" = enable ] && write_heartbeat\n' : '';
   const final = STATUS_VALUES.filter(isFinal).map((value) => `${value}'"'*`);
   return `is_final() {
   [ -s "$status_file" ] || return 1
@@ -132,8 +139,29 @@ unsupported() {
   reason=$1
   printf '%s\\n' "${handlerName} ${version}: $reason\${2:+ ($2)}" >&2
   [ "$operation" = enable ] && write_error
-  exit ${EXIT_CODES.unsupportedSystem}
+${beat}  exit ${EXIT_CODES.unsupportedSystem}
 }
+`;
+}
+
+/**
+ * The agent's next report needs the file. One that is there is left alone: it is the word of a program that works, or it
+ * is as old as the last one that did. Only a program that cannot start at all is said at once.
+ */
+function firstHeartbeat(): string {
+  const heartbeat = formatHeartbeat({ status: 'NotReady', code: 0, message: REASON_TOKEN }).trimEnd();
+  return `write_heartbeat() (
+  umask 077
+  beat=$base/.heartbeat.$$
+  { printf '%s\\n' ${quote(heartbeat).replaceAll(REASON_TOKEN, `'"$reason"'`)} >"$beat"; } 2>/dev/null || exit 0
+  [ "\${1-}" = first ] || exec mv -f "$beat" "$base/${HEARTBEAT_FILE}"
+  # A link never replaces what the handler wrote in the meantime.
+  ln "$beat" "$base/${HEARTBEAT_FILE}" 2>/dev/null
+  exec rm -f "$beat"
+)
+
+reason='The extension is starting'
+[ "$operation" != enable ] || [ -e "$base/${HEARTBEAT_FILE}" ] || write_heartbeat first
 `;
 }
 

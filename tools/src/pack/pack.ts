@@ -118,6 +118,7 @@ async function collectEntries(
     version: description.version,
     architectures,
     detached: description.enable.detached,
+    reportHeartbeat: description.manifest.reportHeartbeat,
   });
   const text = (name: string, content: string, mode: 0o644 | 0o755 = 0o644): ZipEntry => ({
     name,
