@@ -190,4 +190,10 @@ describe('an event', () => {
     openLog(createHost(), environment, redactor, context).event('Informational', 'task', 'message');
     expect(existsSync(join(folder, 'other'))).toBe(false);
   });
+
+  it('is dropped, and fails nothing, where the events folder lies below a file', () => {
+    writeFileSync(join(folder, 'a-file'), '');
+    open([], join(folder, 'a-file', 'events')).event('Informational', 'task', 'message');
+    expect(lines()).toMatchObject([{ dropped: 1 }]);
+  });
 });

@@ -106,8 +106,17 @@ function writeEvent(host: Host, folder: string, text: string, counter: number): 
     renameSync(temporary, host.path(join(folder, name)));
     return true;
   } catch {
-    rmSync(temporary, { force: true });
+    removeIfPossible(temporary);
     return false;
+  }
+}
+
+/** Where the logs' folder is none, or cannot be written, this fails as the writing did. */
+function removeIfPossible(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // There is nothing to remove, or it is not for us to remove.
   }
 }
 
