@@ -6,9 +6,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import { HandlerError } from './errors.ts';
 import type { Host } from './host.ts';
 
+/** Programs that install packages, as they are called on the command line. */
 export const PACKAGE_MANAGERS = ['apt', 'dnf', 'yum', 'zypper', 'tdnf'] as const;
+/** One of {@link PACKAGE_MANAGERS}. */
 export type PackageManager = (typeof PACKAGE_MANAGERS)[number];
 
+/** What a machine says of its distribution. */
 export interface Distribution {
   /** `ID`, in lower case: `ubuntu`, `debian`, `rhel`, `sles`, `azurelinux`; `linux` where the machine does not say. */
   readonly id: string;

@@ -37,8 +37,11 @@ export const ERROR_TABLE = {
   SUPERSEDED: { exitCode: EXIT_CODES.handlerError, statusCode: 5 },
   /** The author's code failed. */
   HANDLER_FAILED: { exitCode: EXIT_CODES.handlerError, statusCode: 1 },
+  /** The operating system or the processor is none that the extension supports. */
   UNSUPPORTED_SYSTEM: { exitCode: EXIT_CODES.unsupportedSystem, statusCode: 51 },
+  /** Something that the extension needs is not on the machine. */
   DEPENDENCY_MISSING: { exitCode: EXIT_CODES.dependencyMissing, statusCode: 52 },
+  /** Another program held the package manager longer than the limit. */
   PACKAGE_MANAGER_LOCKED: { exitCode: EXIT_CODES.packageManagerLocked, statusCode: 56 },
   /** A file could not be downloaded. The error says why: see `DownloadError`. */
   DOWNLOAD_FAILED: { exitCode: EXIT_CODES.handlerError, statusCode: 7 },
@@ -52,7 +55,9 @@ export const ERROR_TABLE = {
   INTERNAL: { exitCode: EXIT_CODES.handlerError, statusCode: -1 },
 } as const satisfies Record<string, ErrorRow>;
 
+/** What else an error of a handler can carry. */
 export interface HandlerErrorOptions {
+  /** What was thrown first. For debugging in tests: it goes into no text. */
   readonly cause?: unknown;
   /** Code in the status and in its `ErrorClarification` substatus; default: the row of {@link ERROR_TABLE}. */
   readonly statusCode?: number;
@@ -65,11 +70,15 @@ export interface HandlerErrorOptions {
  * to do next, and holds no secret and no stack. Throw it from the author's code to choose code and exit code.
  */
 export class HandlerError extends Error {
+  /** Always `HandlerError`. */
   override readonly name = 'HandlerError';
+  /** Stable, upper case with underscores: a key of {@link ERROR_TABLE}, or a code of the extension's own. */
   readonly code: string;
+  /** Code in the status: below zero the platform's fault, above zero the user's. */
   readonly statusCode: number;
   readonly exitCode: number;
 
+  /** `message` is shown as it is: put no secret into it. A code that the table lacks counts as `HANDLER_FAILED`. */
   constructor(code: string, message: string, options: HandlerErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     const row: ErrorRow = Object.hasOwn(ERROR_TABLE, code)

@@ -29,10 +29,14 @@ import { nearestName } from './near-miss.ts';
 /** Name of the file, in the extension's folder. */
 export const EXTENSION_FILE = 'extension.json';
 
+/** What runs an extension's code: a compiled bun executable, or the official Node binary with one bundled file. */
 export const RUNTIMES = ['bun', 'node'] as const;
+/** One of {@link RUNTIMES}. */
 export type Runtime = (typeof RUNTIMES)[number];
 
+/** Processors that a package can hold an executable for. */
 export const ARCHITECTURES = ['x64', 'arm64'] as const;
+/** One of {@link ARCHITECTURES}. */
 export type Architecture = (typeof ARCHITECTURES)[number];
 
 /** Whether a sequence number that was finished before runs again: never, or at each enable (a daemon). */
@@ -69,6 +73,7 @@ export interface ExtensionDescription {
   readonly homepage: string | undefined;
 }
 
+/** How enable runs: the section `enable`. */
 export interface EnableDescription {
   /** True: the agent gets its answer at once, and enable goes on by itself. */
   readonly detached: boolean;
@@ -77,6 +82,7 @@ export interface EnableDescription {
   readonly onInterrupted: OnInterrupted;
 }
 
+/** What the handler manifest says beside the commands: the section `manifest`. */
 export interface ManifestDescription {
   readonly updateMode: UpdateMode;
   readonly reportHeartbeat: boolean;
@@ -105,7 +111,9 @@ export const EXTENSION_KEYS = [
   'privacy',
   'homepage',
 ] as const;
+/** Every key of the section `enable`. */
 export const ENABLE_KEYS = ['detached', 'timeoutMinutes', 'rerun', 'onInterrupted'] as const;
+/** Every key of the section `manifest`. */
 export const MANIFEST_KEYS = [
   'updateMode',
   'reportHeartbeat',

@@ -6,6 +6,7 @@ import type { BigIntStats } from 'node:fs';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import type { Host } from './host.ts';
 
+/** A process that holds a lock on a file. */
 export interface LockHolder {
   /** `undefined` when the kernel does not say: a lock of an open file, not of a process. */
   readonly pid: number | undefined;

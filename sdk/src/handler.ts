@@ -12,9 +12,13 @@ import type { Host } from './host.ts';
 
 /** Writes structured lines to the extension's log. Strings of the protected settings and URL queries are hidden. */
 export interface Logger {
+  /** For those who look for a fault in the extension. */
   debug(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  /** What was done, for those who look later. */
   info(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  /** What is not as it should be, and does not keep the operation from going on. */
   warn(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  /** What failed. Does not end the operation and is not in its status: throw for that. */
   error(message: string, fields?: Readonly<Record<string, unknown>>): void;
   /** Sends a telemetry event by way of the agent. Dropped and counted where the agent's limits are reached. */
   event(level: EventLevel, taskName: string, message: string): void;
@@ -22,8 +26,11 @@ export interface Logger {
 
 /** What every operation gets. */
 export interface OperationContext {
+  /** Which operation runs. */
   readonly operation: Operation;
+  /** The machine. Go through it for commands, requests, time and paths, so that tests can give another one. */
   readonly host: Host;
+  /** The handler's log, in the folder that the agent collects. */
   readonly log: Logger;
   /** Aborted by SIGTERM or SIGINT and by the time limit. */
   readonly signal: AbortSignal;
@@ -34,6 +41,7 @@ export interface OperationContext {
   readonly dataFolder: string;
   /** Absolute path of the folder that holds this version of the handler. */
   readonly handlerFolder: string;
+  /** The folders that the agent gave to the handler; rarely needed. */
   readonly environment: HandlerEnvironment;
   /** Version of the extension that is running. */
   readonly version: string;
@@ -43,9 +51,12 @@ export interface OperationContext {
   readonly extensionName: string | undefined;
 }
 
+/** What enable gets. */
 export interface EnableContext<Public, Protected> extends OperationContext {
   readonly sequence: number;
+  /** What the user asked for, as the schemas made it. */
   readonly settings: { readonly public: Public; readonly protected: Protected };
+  /** Reports progress; how enable ended is what it returns or throws. */
   readonly status: StatusReporter;
   /** Hides the protected strings and URL queries in a text that goes somewhere the SDK does not see. */
   redact(text: string): string;
@@ -53,9 +64,11 @@ export interface EnableContext<Public, Protected> extends OperationContext {
   addSecret(secret: string): void;
 }
 
+/** What update gets. */
 export interface UpdateContext extends OperationContext {
   /** The version that was installed before. */
   readonly fromVersion: string;
+  /** The version that runs now. */
   readonly toVersion: string;
   /** How `disable` of the old version ended. */
   readonly disableExitCode: OldExitCode;
@@ -63,6 +76,7 @@ export interface UpdateContext extends OperationContext {
   readonly disableExitCodes: Readonly<Record<string, OldExitCode>>;
 }
 
+/** What install gets. */
 export interface InstallContext extends OperationContext {
   /** In an update how `uninstall` of the old version ended, otherwise `'not-run'`. */
   readonly uninstallExitCode: OldExitCode;
@@ -101,6 +115,7 @@ export interface DaemonProblem {
   readonly status?: 'warning' | 'error';
   /** Default: 0 for a warning, 1 for an error. */
   readonly code?: number;
+  /** Parts of the result, each under a name of its own; default: none. */
   readonly substatus?: readonly Substatus[];
 }
 
@@ -116,6 +131,7 @@ export interface HandlerHealth {
 export interface EnableResult {
   /** The status says `Enable succeeded: <message>`. */
   readonly message?: string;
+  /** Default: `success`. */
   readonly status?: 'success' | 'warning';
   readonly code?: number;
   readonly substatus?: readonly Substatus[];
@@ -145,11 +161,22 @@ export interface HandlerDefinition<Public = Record<string, unknown>, Protected =
    * numbers beyond 2^53 lose their last digits, so take a large number as a string.
    */
   readonly settings?: SettingsDefinition<Public, Protected>;
+  /**
+   * Makes the machine as the settings want it, also when it is so already. What it returns becomes the final status, what
+   * it throws an error status (throw a `HandlerError` to choose the code). `context.signal` asks it to end.
+   */
   // biome-ignore lint/suspicious/noConfusingVoidType: an author's function may simply end without a result
   enable(context: EnableContext<Public, Protected>): Promise<EnableResult | undefined | void>;
+  /**
+   * Prepares the machine for this version, before its first enable. What it throws fails the operation with its
+   * exit code.
+   */
   install?(context: InstallContext): Promise<void>;
+  /** Stops what enable started and leaves what it made: enable may come again. */
   disable?(context: OperationContext): Promise<void>;
+  /** Takes over from another version, older or newer. The SDK moves its own state, and the data folder stays in place. */
   update?(context: UpdateContext): Promise<void>;
+  /** Removes what the extension made on the machine. The SDK removes its state, and the data folder unless a new version uses it. */
   uninstall?(context: OperationContext): Promise<void>;
 }
 

@@ -7,9 +7,11 @@ import type { ExecOptions, ExecResult } from './exec.ts';
 import { execCommand } from './exec.ts';
 import { createFetch } from './host-fetch.ts';
 
+/** The machine, as the SDK and an extension's code see it. {@link createHost} gives the real one. */
 export interface Host {
   /** `/` on a VM; a temporary folder in tests. */
   readonly root: string;
+  /** Environment variables of this process. */
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Wall-clock time, for timestamps only. */
   now(): Date;

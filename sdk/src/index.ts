@@ -20,7 +20,13 @@ export { DOWNLOAD_LIMITS, downloadFile } from './download/download-file.ts';
 export type { HandlerErrorOptions } from './errors.ts';
 export { ERROR_TABLE, HandlerError, isSystemError, toHandlerError } from './errors.ts';
 export type { ExecOptions, ExecResult } from './exec.ts';
-export type { Architecture, ExtensionDescription, Runtime } from './extension-description.ts';
+export type {
+  Architecture,
+  EnableDescription,
+  ExtensionDescription,
+  ManifestDescription,
+  Runtime,
+} from './extension-description.ts';
 export {
   ARCHITECTURES,
   ENABLE_KEYS,
@@ -28,6 +34,7 @@ export {
   EXTENSION_KEYS,
   MANIFEST_KEYS,
   parseExtensionDescription,
+  RUNTIMES,
 } from './extension-description.ts';
 export type { LockHolder } from './file-lock-holder.ts';
 export type {

@@ -27,6 +27,7 @@ export interface InstanceMetadata {
   readonly tags: Readonly<Record<string, string>>;
 }
 
+/** How the instance metadata are asked for. */
 export interface InstanceMetadataOptions {
   readonly signal: AbortSignal;
   /** 0 to 1, for the pauses between tries; default `Math.random`. */

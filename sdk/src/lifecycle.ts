@@ -22,6 +22,7 @@ import { errorStatus } from './status-messages.ts';
 import { disable, install, uninstall, update } from './version-operations.ts';
 import { readTextIfThere, writeWholeFile } from './whole-file.ts';
 
+/** What one operation needs from the program that runs it. */
 export interface LifecycleDeps {
   readonly host: Host;
   /** Real path of the program. */

@@ -12,6 +12,7 @@ import type { MetadataAnswer, MetadataRequest } from './metadata-request.ts';
 import { parseAnswer, propertyOf, requestMetadata } from './metadata-request.ts';
 import { isLoopback, isPlatformAddress } from './network-address.ts';
 
+/** Which token is asked for. */
 export interface ManagedIdentityRequest {
   /** For which service: `https://storage.azure.com/`. */
   readonly resource: string;

@@ -15,6 +15,7 @@ import {
 } from './package-manager-lock.ts';
 import { describeEnd, outputTail, systemEnvironment } from './system-command.ts';
 
+/** How packages are installed. */
 export interface InstallPackagesOptions extends PackageManagerWaitOptions {
   /**
    * Milliseconds to wait for other programs at most, all waiting together; default four minutes. The installation

@@ -12,11 +12,13 @@ import { describeProcess, findLockHolder } from './file-lock-holder.ts';
 import type { Host } from './host.ts';
 import { identifyProcess } from './process-identity.ts';
 
+/** A lock of a package manager that another program holds. */
 export interface PackageManagerLock extends LockHolder {
   /** Absolute path of the lock file. */
   readonly file: string;
 }
 
+/** How long, and how, to wait for a package manager. */
 export interface PackageManagerWaitOptions {
   /** Milliseconds to wait at most; default four minutes, which an enable that is not detached has. 0 looks once. */
   readonly limitMs?: number;

@@ -17,11 +17,13 @@ import type { ServiceDescription, UnitOwner } from './systemd-unit-text.ts';
 import { formatUnit, parseMark } from './systemd-unit-text.ts';
 import { writeWholeFile } from './whole-file.ts';
 
+/** How an operation on a unit is waited for. */
 export interface UnitOptions {
   /** Ends the waiting; what systemd has begun it goes on with. */
   readonly signal?: AbortSignal;
 }
 
+/** How a unit is started. */
 export interface UnitStartOptions extends UnitOptions {
   /** Also restarts a service that runs already; use what {@link SystemdUnit.write} says. Default false. */
   readonly restart?: boolean;
@@ -30,6 +32,7 @@ export interface UnitStartOptions extends UnitOptions {
 /** `removed`; or nothing was done: there is no such unit, a newer version's uses it, or somebody else wrote it. */
 export type UnitRemoval = 'removed' | 'absent' | 'newer' | 'foreign';
 
+/** A systemd unit of the extension's own. */
 export interface SystemdUnit {
   /** Name with its suffix. */
   readonly name: string;

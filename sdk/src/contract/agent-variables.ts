@@ -6,6 +6,7 @@
 import { ContractError } from './json.ts';
 import { formatPythonJson } from './python-values.ts';
 
+/** Names of the environment variables that the agent gives to an operation. */
 export const AGENT_VARIABLES = {
   extensionPath: 'AZURE_GUEST_AGENT_EXTENSION_PATH',
   extensionVersion: 'AZURE_GUEST_AGENT_EXTENSION_VERSION',
@@ -55,6 +56,7 @@ export interface AgentVariables {
   readonly disableExitCodes: Readonly<Record<string, OldExitCode>>;
 }
 
+/** Environment variables, as a process has them. */
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Reads the agent's variables. Throws {@link ContractError} for a sequence number that is not a whole number ≥ 0, or a name with a slash. */

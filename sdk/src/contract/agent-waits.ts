@@ -5,6 +5,7 @@
 
 /** How often the agent tries to read a status file that is missing, unreadable or no JSON, and the pause between. */
 export const STATUS_READ_ATTEMPTS = 5;
+/** Seconds between two of these tries. */
 export const STATUS_READ_PAUSE_SECONDS = 2;
 
 /** How often the agent looks whether the extensions of a lower dependency level are done. */

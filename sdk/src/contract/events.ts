@@ -7,6 +7,7 @@ import { ContractError, parseJson, typeName } from './json.ts';
 import { redactSas } from './sas-token.ts';
 import { cleanText } from './status.ts';
 
+/** Levels of a telemetry event, the gravest first. */
 export const EVENT_LEVELS = [
   'Critical',
   'Error',
@@ -15,6 +16,7 @@ export const EVENT_LEVELS = [
   'Verbose',
   'LogAlways',
 ] as const;
+/** One of {@link EVENT_LEVELS}. */
 export type EventLevel = (typeof EVENT_LEVELS)[number];
 
 /** Limits of the agent. */
@@ -26,6 +28,7 @@ export const EVENT_LIMITS = {
   periodSeconds: 300,
 } as const;
 
+/** One event for the agent to send on. Its texts are cut where the agent would drop the event. */
 export interface TelemetryEvent {
   /** Version of the extension. */
   readonly version: string;
@@ -86,6 +89,7 @@ type Field = (typeof FIELDS)[number][0];
 /** An event as the agent sends it on: all texts, trimmed. */
 export type CollectedEvent = Readonly<Record<Field, string>>;
 
+/** What the agent takes from one file of events. */
 export interface CollectedEvents {
   readonly events: readonly CollectedEvent[];
   /** One reason for each event that the agent drops. */

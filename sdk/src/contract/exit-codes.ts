@@ -11,6 +11,7 @@ export const EXIT_CODES = {
   configurationError: 53,
   packageManagerLocked: 56,
 } as const;
+/** One of the numbers of {@link EXIT_CODES}. */
 export type ExitCode = (typeof EXIT_CODES)[keyof typeof EXIT_CODES];
 
 /** What `/bin/sh` says of a file that it may not execute; the agent adds its "noexec" hint to this one only. */

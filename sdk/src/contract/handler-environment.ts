@@ -6,6 +6,7 @@ import { ContractError, decodeArray, decodeText, element, member, optional, pars
 import { CONFIG_FOLDER, EVENTS_FOLDER, HEARTBEAT_FILE, STATUS_FOLDER } from './package-layout.ts';
 import { formatPythonJson } from './python-values.ts';
 
+/** Where the agent wants things: absolute paths on the VM. */
 export interface HandlerEnvironment {
   /** Shared by all versions of the handler, kept by the agent after uninstall. */
   readonly logFolder: string;

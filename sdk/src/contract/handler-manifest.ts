@@ -21,8 +21,10 @@ import { formatPythonValue } from './python-values.ts';
 
 /** The mode in which the agent runs `install` as part of an update; null or absent means the same. */
 export const UPDATE_WITH_INSTALL = 'UpdateWithInstall';
+/** The update mode in which the new version is not installed. */
 export const UPDATE_WITHOUT_INSTALL = 'UpdateWithoutInstall';
 
+/** What the agent reads from a handler manifest, with its defaults. */
 export interface HandlerManifest {
   /** Command line per operation, relative to the handler's folder; `undefined` where the manifest has none. */
   readonly commands: Readonly<Record<Operation, string | undefined>>;
@@ -113,6 +115,7 @@ export function parseHandlerManifest(text: string, file: string): HandlerManifes
   };
 }
 
+/** What a handler manifest is made of. */
 export interface HandlerManifestInput {
   readonly name: string;
   readonly version: string;

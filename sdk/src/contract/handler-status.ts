@@ -18,6 +18,7 @@ import { formatPythonJson } from './python-values.ts';
 
 /** The values that the agent writes; a heartbeat can put any other text in their place in the report. */
 export const HANDLER_READY = 'Ready';
+/** The agent says it of a handler whose last operation failed. */
 export const HANDLER_NOT_READY = 'NotReady';
 
 /** Messages of a handler for which all went well; the code beside them is 0. */
@@ -27,6 +28,7 @@ export const HANDLER_MESSAGES = {
   disabled: 'Plugin disabled',
 } as const;
 
+/** What the agent records of a handler as a whole. */
 export interface HandlerStatus {
   /** `Publisher.Type`. */
   readonly handlerName: string;

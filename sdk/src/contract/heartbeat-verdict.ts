@@ -8,6 +8,7 @@ import { isAbsent, member, parseJson } from './json.ts';
 import { AGENT_ERROR_CODES } from './operations.ts';
 import { formatPythonValue, pythonLookup } from './python-values.ts';
 
+/** What becomes of a heartbeat in the report of the VM. */
 export type HeartbeatVerdict =
   /** The heartbeat is JSON null: the handler is reported as if it had none. */
   | { readonly kind: 'ignored' }
@@ -30,6 +31,7 @@ export type HeartbeatVerdict =
   /** The agent gives up on the report of the whole VM. */
   | { readonly kind: 'silences'; readonly reason: string };
 
+/** A heartbeat as the agent finds it. */
 export interface HeartbeatSource {
   /** Text of the file; `undefined` when there is none. */
   readonly text: string | undefined;

@@ -15,6 +15,7 @@ export const UNRESPONSIVE = 'Unresponsive';
 /** The two values that the platform takes for healthy and unhealthy; the agent passes any text through as it is. */
 export type HeartbeatStatus = 'Ready' | 'NotReady';
 
+/** What a handler says of itself while it works. */
 export interface Heartbeat {
   readonly status: HeartbeatStatus;
   readonly code: number;

@@ -54,17 +54,20 @@ export function isAbsent(at: Located): boolean {
   return at.value === undefined || at.value === null;
 }
 
+/** An object. Throws {@link ContractError} for anything else, null and arrays too. */
 export function decodeObject(at: Located): Record<string, unknown> {
   if (typeof at.value !== 'object' || at.value === null || Array.isArray(at.value))
     throw wrongType(at, 'an object');
   return at.value as Record<string, unknown>;
 }
 
+/** An array; its elements are not looked at. Throws {@link ContractError} for anything else. */
 export function decodeArray(at: Located): readonly unknown[] {
   if (!Array.isArray(at.value)) throw wrongType(at, 'an array');
   return at.value;
 }
 
+/** A string, the empty one too. Throws {@link ContractError} for anything else. */
 export function decodeString(at: Located): string {
   if (typeof at.value !== 'string') throw wrongType(at, 'a string');
   return at.value;
@@ -77,11 +80,13 @@ export function decodeText(at: Located): string {
   return text;
 }
 
+/** A finite number. Throws {@link ContractError} for anything else. */
 export function decodeNumber(at: Located): number {
   if (typeof at.value !== 'number' || !Number.isFinite(at.value)) throw wrongType(at, 'a number');
   return at.value;
 }
 
+/** True or false. Throws {@link ContractError} for anything else, strings and numbers too. */
 export function decodeBoolean(at: Located): boolean {
   if (typeof at.value !== 'boolean') throw wrongType(at, 'true or false');
   return at.value;

@@ -7,7 +7,9 @@
  */
 import { countCharacters, lastCharacters } from './characters.ts';
 
+/** What the agent can ask of a handler. */
 export const OPERATIONS = ['install', 'enable', 'disable', 'update', 'uninstall'] as const;
+/** One of {@link OPERATIONS}. */
 export type Operation = (typeof OPERATIONS)[number];
 
 /** True when `word` is one of the five operations, in lower case as the manifest's commands use them. */

@@ -10,18 +10,25 @@ export const LIB_FOLDER = '/var/lib/waagent';
 /** Default of the agent's `Extension.LogDir`. */
 export const LOG_FOLDER = '/var/log/azure';
 
+/** Handler manifest, at the root of the package. */
 export const HANDLER_MANIFEST_FILE = 'HandlerManifest.json';
+/** Handler environment, which the agent writes into the handler's folder. */
 export const HANDLER_ENVIRONMENT_FILE = 'HandlerEnvironment.json';
 /** Description for the publisher's route; Microsoft's packages carry it in the zip. */
 export const PUBLISHER_MANIFEST_FILE = 'manifest.xml';
+/** Folder of the settings, in the handler's folder. */
 export const CONFIG_FOLDER = 'config';
+/** Folder of the statuses, in the handler's folder. */
 export const STATUS_FOLDER = 'status';
+/** Folder of the telemetry events, in the handler's log folder. */
 export const EVENTS_FOLDER = 'events';
+/** Heartbeat, in the handler's folder. */
 export const HEARTBEAT_FILE = 'heartbeat.log';
 /** Empty file that the agent leaves when a package passed both of its signature checks. */
 export const PACKAGE_VALIDATED_FILE = 'package_validated';
 /** The agent's own files in `config/`. */
 export const HANDLER_STATE_FILE = 'HandlerState';
+/** What the agent last reported of the handler, in `config/`. */
 export const HANDLER_STATUS_FILE = 'HandlerStatus';
 /** Policy for what a handler may run, put into `config/` by the platform. */
 export const RUNTIME_POLICY_FILE = 'waagent_runtime_policy.json';
@@ -36,10 +43,12 @@ export const AGENT_FOLDER_PREFIX = 'WALinuxAgent-';
 
 /** States of a handler that the agent keeps in {@link HANDLER_STATE_FILE}. A missing file means `NotInstalled`. */
 export const HANDLER_STATES = ['NotInstalled', 'Installed', 'Enabled', 'FailedUpgrade'] as const;
+/** One of {@link HANDLER_STATES}. */
 export type HandlerState = (typeof HANDLER_STATES)[number];
 
 /** States of one of several configurations, in `name.HandlerState`. A missing file means `disabled`. */
 export const EXTENSION_STATES = ['enabled', 'disabled'] as const;
+/** One of {@link EXTENSION_STATES}. */
 export type ExtensionState = (typeof EXTENSION_STATES)[number];
 
 /** `Publisher.Type`, the handler's name everywhere in the contract. */
@@ -69,7 +78,9 @@ export function formatPackageFile(handlerName: string, version: string): string 
   return `${handlerName}__${version}.zip`;
 }
 
+/** End of the name of a settings file. */
 export const SETTINGS_SUFFIX = '.settings';
+/** End of the name of a status file. */
 export const STATUS_SUFFIX = '.status';
 
 /** `7.settings`, or `name.7.settings` for one of several configurations. */

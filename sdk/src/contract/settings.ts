@@ -15,8 +15,9 @@ import {
 } from './json.ts';
 import { formatPythonJson } from './python-values.ts';
 
-/** The keys of the two halves, for error texts that name a path. */
+/** Key of the public half, for error texts that name a path. */
 export const PUBLIC_SETTINGS_KEY = 'publicSettings';
+/** Key of the protected half; in a settings file it holds the envelope. */
 export const PROTECTED_SETTINGS_KEY = 'protectedSettings';
 
 /** The two halves of an extension's settings, before decryption. */
@@ -29,6 +30,7 @@ export interface Settings {
   readonly thumbprint: string | undefined;
 }
 
+/** What an empty settings file says. */
 export const NO_SETTINGS: Settings = {
   publicSettings: {},
   protectedSettings: undefined,

@@ -31,6 +31,7 @@ export interface ReportedStatus {
   readonly substatus: readonly ReportedSubstatus[];
 }
 
+/** What becomes of a status file in the report of the VM. */
 export interface StatusVerdict {
   readonly reported: ReportedStatus;
   /** In words, why the agent reports something else than the file says; `undefined` when it reports just that. */
@@ -39,6 +40,7 @@ export interface StatusVerdict {
   readonly silencesVm: boolean;
 }
 
+/** A status file as the agent finds it. */
 export interface StatusSource {
   /** Text of the status file; `undefined` when there is none. */
   readonly text: string | undefined;

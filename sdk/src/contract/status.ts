@@ -18,7 +18,9 @@ import {
   parseJson,
 } from './json.ts';
 
+/** What a status can be; all but the first are final. */
 export const STATUS_VALUES = ['transitioning', 'success', 'warning', 'error'] as const;
+/** One of {@link STATUS_VALUES}. */
 export type StatusValue = (typeof STATUS_VALUES)[number];
 
 /** The agent cuts a status file of more characters than this. Ours stay under {@link STATUS_TARGET_BYTES}. */
@@ -31,6 +33,7 @@ export const CUT_MARK = ' ... [cut]';
 /** Name of the substatus that carries an error's code to the platform. Source: Custom Script 2.1.19 section 8. */
 export const ERROR_CLARIFICATION = 'ErrorClarification';
 
+/** One part of a status, which the platform shows under its own name. */
 export interface Substatus {
   readonly name: string;
   readonly status: StatusValue;
@@ -38,6 +41,7 @@ export interface Substatus {
   readonly message: string;
 }
 
+/** What a status file says of one enable. */
 export interface Status {
   /** The operation's title, such as `Enable`. */
   readonly operation: string;

@@ -16,6 +16,7 @@ export type DownloadFailureKind =
   | 'no-space'
   | 'disk';
 
+/** What is known of a download that failed. */
 export interface DownloadFailureDetails {
   readonly kind: DownloadFailureKind;
   /** `name[:port]` of the URL that was asked for. */

@@ -11,6 +11,7 @@ import { diskFailure, FailedAttempt, timeoutFailure } from './failed-attempt.ts'
 import type { PartFile } from './part-file.ts';
 import { createPartFile } from './part-file.ts';
 
+/** How long a download may take and how often it is tried. */
 export interface DownloadLimits {
   /** Milliseconds until the headers of an answer must be there, redirects included; default 30 seconds. */
   readonly headersMs: number;
@@ -24,6 +25,7 @@ export interface DownloadLimits {
   readonly firstPauseMs: number;
 }
 
+/** The limits that hold where a request names none. */
 export const DOWNLOAD_LIMITS: DownloadLimits = {
   headersMs: 30_000,
   idleMs: 55_000,
@@ -32,6 +34,7 @@ export const DOWNLOAD_LIMITS: DownloadLimits = {
   firstPauseMs: 3_000,
 };
 
+/** What is downloaded, and where it goes. */
 export interface DownloadRequest {
   /** User information in it is sent as a header. */
   readonly url: string | URL;
@@ -57,6 +60,7 @@ export interface DownloadRequest {
   readonly random?: () => number;
 }
 
+/** A file that was downloaded whole. */
 export interface DownloadedFile {
   readonly bytes: number;
   /** 64 hex digits. */

@@ -15,6 +15,7 @@ import {
   isGcm,
 } from '../contract/envelope-algorithms.ts';
 
+/** Which of the forms of CMS an envelope has. */
 export interface EnvelopeOptions {
   /** Cipher of the content; default `des-ede3-cbc`. */
   readonly content?: CipherName;
