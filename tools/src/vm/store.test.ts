@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -54,6 +55,25 @@ describe('the store of a VM', () => {
     expect(readStore(folder)).toEqual(STORE);
     expect(readdirSync(folder)).toEqual(['extensions.json']);
     expect((await stat(join(folder, 'extensions.json'))).mode & 0o777).toBe(0o600);
+  });
+
+  it('keeps the former one, and says so, when the disk takes only a part of the new one', () => {
+    writeStore(folder, STORE);
+    const certificate = { thumbprint: 'A'.repeat(40), pem: 'x'.repeat(5000) };
+    const script = [
+      `import { writeStore } from ${JSON.stringify(new URL('store.ts', import.meta.url).href)};`,
+      `writeStore(${JSON.stringify(folder)}, ${JSON.stringify({ ...STORE, certificate })});`,
+    ].join('\n');
+    // The limit on a file's size does what a full disk does: the first write is short, the next one fails.
+    const limited = 'trap "" XFSZ; ulimit -f 1; exec "$@"';
+    const options = ['--conditions=@handlerkit/source', '--import', import.meta.resolve('tsx')];
+    const node = [process.execPath, ...options, '--input-type=module', '--eval', script];
+    // A cache of compiled modules would meet the limit, too.
+    const env = { ...process.env, TSX_DISABLE_CACHE: '1' };
+    const child = spawnSync('/bin/sh', ['-c', limited, 'sh', ...node], { encoding: 'utf8', env });
+    expect(child.stderr).toContain('EFBIG');
+    expect(child.status).toBe(1);
+    expect(readStore(folder)).toEqual(STORE);
   });
 
   it.each([

@@ -16,7 +16,7 @@ import {
   readSync,
   renameSync,
   rmSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Located } from '@handlerkit/sdk/contract';
@@ -105,7 +105,8 @@ export function writeStore(folder: string, store: VmStore): void {
   rmSync(temporary, { force: true });
   const handle = openSync(temporary, 'wx', 0o600);
   try {
-    writeSync(handle, `${JSON.stringify({ format: FORMAT, ...store }, null, 2)}\n`);
+    // Not writeSync: on a disk that is almost full that writes a part, and says nothing.
+    writeFileSync(handle, `${JSON.stringify({ format: FORMAT, ...store }, null, 2)}\n`);
     fsyncSync(handle);
   } finally {
     closeSync(handle);
