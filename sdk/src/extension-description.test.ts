@@ -88,6 +88,19 @@ it.each<[unknown, string]>([
   [{ ...minimal, enable: { detached: 'true' } }, 'enable.detached must be true or false'],
   [{ ...minimal, enable: { rerun: 'sometimes' } }, 'enable.rerun must be one of once-per-sequence, always'],
   [{ ...minimal, manifest: { updateMode: 'x' } }, 'manifest.updateMode must be one of'],
+  [{ ...minimal, manifest: { reportHeartbeat: true } }, 'manifest.reportHeartbeat needs a daemon'],
+  [
+    { ...minimal, enable: { rerun: 'always' }, manifest: { reportHeartbeat: true } },
+    'manifest.reportHeartbeat needs a daemon',
+  ],
+  [
+    {
+      ...minimal,
+      enable: { detached: true, rerun: 'always' },
+      manifest: { reportHeartbeat: true, supportsMultipleExtensions: true },
+    },
+    'manifest.reportHeartbeat cannot be combined with supportsMultipleExtensions',
+  ],
   [{ ...minimal, runtime: 'deno' }, 'runtime must be one of bun, node'],
   [{ ...minimal, architectures: [] }, 'architectures must name at least one'],
   [{ ...minimal, architectures: ['x64', 'x64'] }, 'architectures must name at least one'],

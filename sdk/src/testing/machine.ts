@@ -8,6 +8,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { formatAgentVariables, WIRE_SERVER_ADDRESS } from '../contract/agent-variables.ts';
 import { agentHandlerEnvironment, formatHandlerEnvironment } from '../contract/handler-environment.ts';
+import type { HeartbeatReading } from '../contract/heartbeat.ts';
+import { parseHeartbeat } from '../contract/heartbeat.ts';
 import type { Operation } from '../contract/operations.ts';
 import {
   formatCertificateFiles,
@@ -39,11 +41,13 @@ export type ScriptedResult = Partial<
   Pick<ExecResult, 'exitCode' | 'signal' | 'stdout' | 'stderr' | 'timedOut'>
 >;
 
+/** What is special about a machine. */
 export interface TestMachineOptions {
   /** Content of `extension.json`; default: a small valid one. */
   readonly extension?: unknown;
   /** Answers commands instead of running them; `undefined` runs the real program. */
   readonly exec?: (argv: readonly string[], options: ExecOptions) => ScriptedResult | undefined;
+  /** Answers requests instead of the network; default: real requests. */
   readonly fetch?: typeof globalThis.fetch;
 }
 
@@ -54,6 +58,7 @@ export interface TestSettings {
   readonly protected?: Readonly<Record<string, unknown>> | null;
 }
 
+/** How one operation is run. */
 export interface OperationOptions {
   readonly sequence?: number;
   readonly extensionName?: string;
@@ -64,6 +69,7 @@ export interface OperationOptions {
   readonly version?: string;
 }
 
+/** How one operation ended. */
 export interface OperationOutcome {
   readonly exitCode: number;
   readonly stderr: string;
@@ -71,6 +77,7 @@ export interface OperationOutcome {
   readonly status: Status | undefined;
 }
 
+/** A machine for tests, with the agent's part played: see {@link createTestMachine}. */
 export interface TestMachine {
   /** The temporary directory. */
   readonly root: string;
@@ -85,7 +92,8 @@ export interface TestMachine {
   /** Writes the settings file of a sequence. */
   writeSettings(sequence: number, settings: TestSettings, extensionName?: string): void;
   /** Writes the settings file of a sequence with just this text. */
-  writeSettingsText(sequence: number, text: string, version?: string): void;
+  writeSettingsText(sequence: number, text: string, version?: string, extensionName?: string): void;
+  /** Runs one operation as the agent does. What fails is in the outcome; nothing is thrown for it. */
   run<Public, Protected>(
     definition: HandlerDefinition<Public, Protected>,
     operation: Operation,
@@ -99,9 +107,15 @@ export interface TestMachine {
   ): Promise<OperationOutcome>;
   /** Commands that were run or scripted, in order. */
   readonly commands: readonly (readonly string[])[];
+  /** Text of a file of the VM; `undefined` when there is none. */
   readText(absolute: string): string | undefined;
+  /** The status of a sequence; `undefined` when there is none. Throws for one that is malformed. */
   readStatus(sequence: number, version?: string, extensionName?: string): Status | undefined;
-  readSequence(version?: string): string | undefined;
+  /** Text of the file with the number that was processed last; `undefined` when there is none. */
+  readSequence(version?: string, extensionName?: string): string | undefined;
+  /** The heartbeat as the agent reads it; `undefined` when there is none. */
+  readHeartbeat(version?: string): HeartbeatReading | undefined;
+  /** The handler's log, one JSON object a line; empty when there is none. */
   readLog(): string;
   readonly certificate: TestCertificate;
   /** Moves the clock; limits and pauses that end by then end. */
@@ -214,7 +228,8 @@ export function createTestMachine(options: TestMachineOptions = {}): TestMachine
     handlerFolder,
     addVersion,
     writeSettings,
-    writeSettingsText: (sequence, text, version) => write(settingsPath(sequence, undefined, version), text),
+    writeSettingsText: (sequence, text, version, extensionName) =>
+      write(settingsPath(sequence, extensionName, version), text),
     run,
     enable: async (definition, settings = {}, operationOptions = {}) => {
       writeSettings(operationOptions.sequence ?? 0, settings, operationOptions.extensionName);
@@ -223,7 +238,13 @@ export function createTestMachine(options: TestMachineOptions = {}): TestMachine
     commands,
     readText,
     readStatus,
-    readSequence: (version) => readText(join(handlerFolder(version), formatSequenceFile())),
+    readSequence: (version, extensionName) =>
+      readText(join(handlerFolder(version), formatSequenceFile(extensionName))),
+    readHeartbeat: (version) => {
+      const { heartbeatFile } = agentHandlerEnvironment(handlerFolder(version), LOG_FOLDER);
+      const text = readText(heartbeatFile);
+      return text === undefined ? undefined : parseHeartbeat(text, heartbeatFile);
+    },
     readLog: () => readText(join(LOG_FOLDER, handlerName, HANDLER_LOG_FILE)) ?? '',
     certificate,
     advance: clock.advance,
