@@ -18,15 +18,24 @@ export interface SchemaKeys {
 
 /** Reads what `schema` knows. A library that cannot say it gives no keys; nothing is thrown. */
 export function readSchemaKeys(schema: StandardSchemaV1): SchemaKeys {
-  const view = viewOf(schema);
-  const root = levelOf(view, [view.root]);
+  let seen: { readonly view: View; readonly root: Level } | undefined;
+  // Only when somebody asks: a library that makes a JSON Schema for it needs milliseconds.
+  const look = (): { readonly view: View; readonly root: Level } => {
+    if (seen === undefined) {
+      const view = viewOf(schema);
+      seen = { view, root: levelOf(view, [view.root]) };
+    }
+    return seen;
+  };
   return {
     at: (path) => {
+      const { view, root } = look();
       let level = root;
       for (const step of path) level = levelOf(view, nextNodes(level, step));
       return level.isOpen ? [] : [...level.properties.keys()];
     },
     unknownIn: (value, limit) => {
+      const { view, root } = look();
       const found: SettingsPath[] = [];
       const open: { value: unknown; level: Level; path: SettingsPath }[] = [{ value, level: root, path: [] }];
       for (let next = open.pop(); next !== undefined && found.length < limit; next = open.pop()) {

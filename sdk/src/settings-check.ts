@@ -46,21 +46,23 @@ export async function checkSettings<Public, Protected>(
   if (unfit !== undefined) return { problem: unfit };
   const open = await runSchema(definition?.public, given.public);
   const hidden = await runSchema(definition?.protected, given.protected);
+  const keys = keysOfBoth(definition);
   const problems = [
     { texts: refusesOverlap(definition) ? findOverlap(given) : [], more: 0 },
-    describeFailure('public', definition, given, open),
-    describeFailure('protected', definition, given, hidden),
+    describeFailure('public', keys, given, open),
+    describeFailure('protected', keys, given, hidden),
   ];
   if (problems.some(({ texts }) => texts.length > 0)) return { problem: listProblems(problems) };
   const warnings = [
-    ...describeIgnored('public', definition, given),
-    ...describeIgnored('protected', definition, given),
+    ...describeIgnored('public', keys, given.public),
+    ...describeIgnored('protected', keys, given.protected),
   ];
   // The schemas' types say that this is what they make.
   return { settings: { public: open.value as Public, protected: hidden.value as Protected }, warnings };
 }
 
 type Half = 'public' | 'protected';
+type KeysOfHalves = Readonly<Record<Half, SchemaKeys | undefined>>;
 
 const HALVES = [
   { half: 'public', key: PUBLIC_SETTINGS_KEY },
@@ -137,12 +139,11 @@ function isGiven(value: unknown): boolean {
 /** The problems of one half in the order of their places; those beyond the most that are listed are only counted. */
 function describeFailure(
   half: Half,
-  definition: SettingsDefinition<unknown, unknown> | undefined,
+  keys: KeysOfHalves,
   given: SettingsHalves<unknown, unknown>,
   { issues }: SchemaRun,
 ): Problems {
-  if (issues === undefined || definition === undefined) return { texts: [], more: 0 };
-  const keys = keysOfBoth(definition);
+  if (issues === undefined) return { texts: [], more: 0 };
   const placeOf = (path: SettingsPath): string => formatPath('', path.slice(0, -1));
   const refusing = new Set(issues.filter((one) => one.isUnknownKey).map((one) => placeOf(one.path)));
   // Beside what the library names: slips that may explain a problem, and the others where it names the first one only.
@@ -164,7 +165,7 @@ function describeIssue(
   half: Half,
   issue: SchemaIssue,
   value: unknown,
-  keys: Readonly<Record<Half, SchemaKeys | undefined>>,
+  keys: KeysOfHalves,
   hide: HideValues,
 ): string {
   if (issue.isUnknownKey) return describeUnknown(half, issue.path, keys);
@@ -174,20 +175,12 @@ function describeIssue(
   return found === undefined ? `${place}: is missing (${message})` : `${place}: ${message}`;
 }
 
-function describeUnknown(
-  half: Half,
-  path: SettingsPath,
-  keys: Readonly<Record<Half, SchemaKeys | undefined>>,
-): string {
+function describeUnknown(half: Half, path: SettingsPath, keys: KeysOfHalves): string {
   const name = formatKey(String(path.at(-1)));
   return `${formatPath(keyOf(half), path.slice(0, -1))}: unknown key \`${name}\`${hintFor(half, path, keys)}`;
 }
 
-function hintFor(
-  half: Half,
-  path: SettingsPath,
-  keys: Readonly<Record<Half, SchemaKeys | undefined>>,
-): string {
+function hintFor(half: Half, path: SettingsPath, keys: KeysOfHalves): string {
   const name = String(path.at(-1));
   const other = half === 'public' ? 'protected' : 'public';
   if (path.length === 1 && keys[other]?.at([]).includes(name)) return `; it belongs in ${keyOf(other)}`;
@@ -196,23 +189,14 @@ function hintFor(
 }
 
 /** Keys that the schema drops or passes over, which is often a slip that nobody would notice. */
-function describeIgnored(
-  half: Half,
-  definition: SettingsDefinition<unknown, unknown> | undefined,
-  given: SettingsHalves<unknown, unknown>,
-): string[] {
-  const value = given[half];
-  if (definition?.[half] === undefined || !isRecord(value) || Object.keys(value).length === 0) return [];
-  const keys = keysOfBoth(definition);
-  return (keys[half]?.unknownIn(value, MOST_IGNORED) ?? []).map(
-    (path) => `${describeUnknown(half, path, keys)} (it is ignored)`,
-  );
+function describeIgnored(half: Half, keys: KeysOfHalves, value: unknown): string[] {
+  if (!isRecord(value) || Object.keys(value).length === 0) return [];
+  const ignored = keys[half]?.unknownIn(value, MOST_IGNORED) ?? [];
+  return ignored.map((path) => `${describeUnknown(half, path, keys)} (it is ignored)`);
 }
 
-function keysOfBoth(
-  definition: SettingsDefinition<unknown, unknown>,
-): Readonly<Record<Half, SchemaKeys | undefined>> {
-  const { public: open, protected: hidden } = definition;
+function keysOfBoth(definition: SettingsDefinition<unknown, unknown> | undefined): KeysOfHalves {
+  const { public: open, protected: hidden } = definition ?? {};
   return { public: open && readSchemaKeys(open), protected: hidden && readSchemaKeys(hidden) };
 }
 
