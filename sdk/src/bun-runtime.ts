@@ -1,5 +1,5 @@
 /**
- * What bun has and Node has not, read once at the door: options of its `fetch`, and the call that frees memory. A packed
+ * What bun has and Node has not, read once at the door: options of its `fetch`, and when memory is freed. A packed
  * handler runs on bun by default, everything in development on Node.
  */
 
@@ -13,11 +13,11 @@ export interface BunFetchInit extends RequestInit {
 export const IS_BUN = process.versions.bun !== undefined;
 
 /**
- * Frees memory that is no longer used. Bun holds the pieces of a body until its next collection, which a long download
- * puts off; Node needs nothing of it.
+ * Frees a piece of a body that was read and is no longer used: it is empty afterwards. Bun would keep it until the next
+ * collection, which a long download puts off; Node needs nothing of it, and there a piece may share its memory with others.
  */
-export function releaseMemory(): void {
-  const bun: unknown = Reflect.get(globalThis, 'Bun');
-  if (typeof bun !== 'object' || bun === null || !('gc' in bun) || typeof bun.gc !== 'function') return;
-  bun.gc(true);
+export function releaseChunk(chunk: Uint8Array): void {
+  const { buffer } = chunk;
+  if (!IS_BUN || !(buffer instanceof ArrayBuffer) || buffer.byteLength !== chunk.byteLength) return;
+  buffer.transfer(0);
 }

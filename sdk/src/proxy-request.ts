@@ -17,7 +17,7 @@ export async function fetchThroughProxy(proxy: URL, request: Request): Promise<R
   const url = new URL(request.url);
   const body = request.body === null ? undefined : Buffer.from(await request.arrayBuffer());
   const headers = { ...Object.fromEntries(request.headers), ...(body && { 'content-length': body.length }) };
-  const options: RequestOptions = { method: request.method, headers, signal: request.signal, agent: false };
+  const options: RequestOptions = { method: request.method, headers, signal: request.signal };
   const message =
     url.protocol === 'https:'
       ? await sendThroughTunnel(url, await openTunnel(proxy, url, request.signal), options, body)
@@ -25,6 +25,7 @@ export async function fetchThroughProxy(proxy: URL, request: Request): Promise<R
           senderOf(proxy)({
             ...placeOf(proxy),
             ...options,
+            agent: false,
             headers: { ...headers, ...authorizationOf(proxy), host: url.host },
             path: url.href,
           }),
@@ -41,6 +42,7 @@ function sendThroughTunnel(
 ): Promise<IncomingMessage> {
   const servername = /^[\d.]+$|^\[/.test(url.hostname) ? undefined : url.hostname;
   const host = url.hostname.replace(/^\[|\]$/g, '');
+  // No agent may be named: Node would let it make the connection.
   const createConnection = (): Socket =>
     tlsConnect({ socket: tunnel, host, ...(servername && { servername }) });
   return send(httpsRequest(url, { ...options, createConnection }), body);

@@ -119,10 +119,11 @@ async function begin(
     state.totalBytes = total;
     state.isResumed = true;
   } else if (status === 200) {
-    if (part.length > 0) await forget(part, state, request);
+    Object.assign(state, emptyState());
     state.point = resumePointOf(headers);
     state.totalBytes = announcedLength(headers);
     state.serverMd5 = headers.get('x-ms-blob-content-md5') ?? headers.get('content-md5') ?? undefined;
+    await writing(request, () => part.restart(request.md5 !== undefined || state.serverMd5 !== undefined));
   } else {
     await discard(response);
     throw refusalOf(response, at, host.now().getTime());
@@ -222,7 +223,7 @@ function mismatch({ url }: AttemptRequest, name: string, actual: string): string
 
 async function forget(part: PartFile, state: DownloadState, request: AttemptRequest): Promise<void> {
   Object.assign(state, emptyState());
-  await writing(request, () => part.restart());
+  await writing(request, () => part.restart(false));
 }
 
 async function writing(request: AttemptRequest, write: () => Promise<void>): Promise<void> {

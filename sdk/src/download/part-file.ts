@@ -7,16 +7,17 @@ import { createHash, randomUUID } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { constants, open, rename, rm, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { releaseMemory } from '../bun-runtime.ts';
+import { releaseChunk } from '../bun-runtime.ts';
 
 export interface PartFile {
   /** Bytes that are in it. */
   readonly length: number;
+  /** Writes all of it, and may empty it then. */
   append(chunk: Uint8Array): Promise<void>;
-  /** Empties it; the next byte is the first. */
-  restart(): Promise<void>;
+  /** Empties it; the next byte is the first. Only `withMd5` takes the time for {@link PartFile.md5}. */
+  restart(withMd5: boolean): Promise<void>;
   sha256(): string;
-  /** `undefined` where the system forbids MD5. */
+  /** `undefined` when it was not wanted, and where the system forbids MD5. */
   md5(): string | undefined;
   /** Bytes that a program may still write in its folder; `undefined` when the file system does not say. */
   freeBytes(): Promise<number | undefined>;
@@ -26,18 +27,14 @@ export interface PartFile {
   dispose(): Promise<void>;
 }
 
-/** Pieces of bun's are up to half a MiB; a collection takes a millisecond or two. */
-const RELEASE_BYTES = 4 * 1024 * 1024;
-
 /** Makes the file beside `target`, with just these permission bits. Throws the system's error. */
 export async function createPartFile(target: string, mode: number): Promise<PartFile> {
   const path = join(dirname(target), `.${randomUUID()}.part`);
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   const file = await open(path, flags, 0o600);
   let length = 0;
-  let unreleased = 0;
   let isFinished = false;
-  let hashes = createHashes();
+  let hashes = createHashes(false);
   return {
     get length() {
       return length;
@@ -47,16 +44,12 @@ export async function createPartFile(target: string, mode: number): Promise<Part
       hashes.sha256.update(chunk);
       hashes.md5?.update(chunk);
       length += chunk.byteLength;
-      unreleased += chunk.byteLength;
-      if (unreleased >= RELEASE_BYTES) {
-        unreleased = 0;
-        releaseMemory();
-      }
+      releaseChunk(chunk);
     },
-    async restart() {
-      await file.truncate(0);
+    async restart(withMd5) {
+      if (length > 0) await file.truncate(0);
       length = 0;
-      hashes = createHashes();
+      hashes = createHashes(withMd5);
     },
     sha256: () => hashes.sha256.copy().digest('hex'),
     md5: () => hashes.md5?.copy().digest('hex'),
@@ -81,10 +74,10 @@ export async function createPartFile(target: string, mode: number): Promise<Part
   };
 }
 
-function createHashes(): { readonly sha256: Hash; readonly md5: Hash | undefined } {
+function createHashes(withMd5: boolean): { readonly sha256: Hash; readonly md5: Hash | undefined } {
   let md5: Hash | undefined;
   try {
-    md5 = createHash('md5');
+    if (withMd5) md5 = createHash('md5');
   } catch {
     // Not allowed under FIPS; the length is checked all the same.
   }
