@@ -196,7 +196,7 @@ async function runAuthor<Public, Protected>(
   try {
     const { extensionName } = run.variables;
     const settings = await openSettings(
-      { host, own, environment, sequence, extensionName, redactor },
+      { host, own, environment, sequence, extensionName, redactor, log: run.log },
       definition,
     ).catch((thrown: unknown) => {
       const error = toHandlerError(thrown, 'INTERNAL');

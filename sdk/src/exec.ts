@@ -174,11 +174,14 @@ async function openInput(
   const path = join(scratch, 'stdin');
   const writer = await open(path, fsConstants.O_WRONLY | fsConstants.O_CREAT | fsConstants.O_EXCL, 0o600);
   try {
+    const reader = await openFile(path, fsConstants.O_RDONLY);
+    // It may be a secret: it has no name any more when the first byte is written.
+    await rm(path);
     await writer.writeFile(options.stdin);
+    return reader;
   } finally {
     await writer.close();
   }
-  return openFile(path, fsConstants.O_RDONLY);
 }
 
 /**

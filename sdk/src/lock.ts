@@ -106,7 +106,7 @@ function formatHolder(identity: ProcessIdentity | undefined): string {
 }
 
 function parseHolder(target: string): ProcessIdentity | undefined {
-  const match = /^(\d+):(\d+):(.*)$/.exec(target);
+  const match = /^(\d+):(-?\d+):(.*)$/.exec(target);
   return match === null
     ? undefined
     : { pid: Number(match[1]), startTicks: Number(match[2]), bootId: match[3] ?? '' };

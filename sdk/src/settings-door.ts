@@ -27,7 +27,7 @@ export interface SettingsSource {
   readonly extensionName: string | undefined;
   readonly redactor: Redactor;
   /** Gets a warning for each key that a schema ignores. */
-  readonly log?: Pick<Logger, 'warn'>;
+  readonly log: Pick<Logger, 'warn'>;
 }
 
 /**
@@ -54,7 +54,7 @@ export async function openSettings<Public, Protected>(
       `${file}: ${verdict.problem}
 Correct the settings and apply them again.`,
     );
-  for (const warning of verdict.warnings) source.log?.warn(`${file}: ${warning}`);
+  for (const warning of verdict.warnings) source.log.warn(`${file}: ${warning}`);
   return verdict.settings;
 }
 
