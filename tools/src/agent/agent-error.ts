@@ -10,6 +10,8 @@ export type AgentErrorKind =
   | 'ExtensionOperationError'
   | 'ExtensionUpdateError'
   | 'ExtensionDownloadError'
+  | 'ExtensionsGoalStateError'
+  | 'MultiConfigExtensionEnableError'
   | 'Unexpected';
 
 /** A handler's processing failed as it can fail in the agent. `message` is the text that the agent reports. */

@@ -7,8 +7,8 @@ import { appendFile, open, rm, stat, writeFile } from 'node:fs/promises';
 import { posix } from 'node:path';
 import {
   AGENT_LOG_FILE,
-  COMMAND_LOG_FILE,
   COMMAND_LOG_LIMIT_BYTES,
+  formatCommandLogFile,
   redactSas,
 } from '@handlerkit/sdk/contract';
 import type { Machine } from '../vm/machine.ts';
@@ -35,11 +35,15 @@ export async function writeAgentLog(machine: Machine, text: string, deps: AgentL
   await appendLine(agentLogPath(machine), formatLine(deps.now(), 'INFO', undefined, text));
 }
 
-/** Opens the log of a handler: makes its folder, and cuts the head off a log that has become too long. */
-export async function openHandlerLog(handler: HandlerInstance, deps: AgentLogDeps): Promise<HandlerLog> {
+/** Opens the log of a handler, or of one of its configurations: makes its folder, and cuts the head off a log that has become too long. */
+export async function openHandlerLog(
+  handler: HandlerInstance,
+  deps: AgentLogDeps,
+  extensionName?: string,
+): Promise<HandlerLog> {
   const { machine } = handler;
   await makeFolder(machine.hostPath(handler.logFolder), 0o755);
-  const commandLog = machine.hostPath(`${handler.logFolder}/${COMMAND_LOG_FILE}`);
+  const commandLog = machine.hostPath(`${handler.logFolder}/${formatCommandLogFile(extensionName)}`);
   await cutHead(commandLog, COMMAND_LOG_LIMIT_BYTES);
   const write = async (level: Level, text: string): Promise<void> => {
     const line = formatLine(deps.now(), level, handler.folderName, text);

@@ -14,12 +14,13 @@ import type { Machine } from '../vm/machine.ts';
 import { toAgentError } from './agent-error.ts';
 import type { AgentEvent } from './agent-event.ts';
 import { openHandlerLog, writeAgentLog } from './agent-log.ts';
+import { writeMissingStatus } from './configuration-store.ts';
 import { awaitDependency } from './dependency-wait.ts';
 import type { GoalState, GoalStateExtension } from './goal-state.ts';
-import { orderExtensions, orderKey } from './goal-state.ts';
+import { fullNameOf, orderExtensions, orderKey } from './goal-state.ts';
 import type { AgentContext } from './handler-context.ts';
 import type { HandlerReport } from './handler-report.ts';
-import { listHandlers, noteFailure, removeHandler } from './handler-store.ts';
+import { listHandlers, noteFailure, readHandlerStatus, removeHandler } from './handler-store.ts';
 import { decideHandler, processExtension } from './handler-transition.ts';
 import { writeHandlerEnvironment } from './package-install.ts';
 import { reportHandler } from './report.ts';
@@ -103,12 +104,12 @@ async function processGoalState(agent: AgentContext, goalState: GoalState): Prom
       await skip(agent, extension, obstacle);
       continue;
     }
-    const hasSucceeded = await processExtension(agent, extension, goalState.id);
+    const hasSucceeded = await processExtension(agent, extension, goalState);
     const level = orderKey(extension);
     if (level < 0 || level >= highestLevel) continue;
     obstacle = hasSucceeded
       ? await awaitDependency(agent, await decideHandler(agent.machine, extension), extension, deadline)
-      : `Skipping processing of extensions since execution of dependent extension ${extension.handlerName} failed`;
+      : `Skipping processing of extensions since execution of dependent extension ${fullNameOf(extension)} failed`;
   }
   await removeVanished(agent, goalState);
   const duration = agent.now().getTime() - started.getTime();
@@ -122,8 +123,16 @@ async function processGoalState(agent: AgentContext, goalState: GoalState): Prom
 /** An extension that has to wait for one that did not succeed gets no command, only a status that says so. */
 async function skip(agent: AgentContext, extension: GoalStateExtension, obstacle: string): Promise<void> {
   const handler = await decideHandler(agent.machine, extension);
-  await noteFailure(handler, AGENT_ERROR_CODES.unknownFailure, obstacle);
-  await (await openHandlerLog(handler, agent)).warn(obstacle);
+  const code = AGENT_ERROR_CODES.unknownFailure;
+  if (extension.extensionName === undefined) {
+    await noteFailure(handler, code, obstacle);
+  } else {
+    // The other configurations' handler keeps the status that it has.
+    if ((await readHandlerStatus(handler)) === undefined) await noteFailure(handler, code, obstacle);
+    const failure = { operation: 'enable', code, message: obstacle, now: agent.now() } as const;
+    await writeMissingStatus(handler, extension, failure);
+  }
+  await (await openHandlerLog(handler, agent, extension.extensionName)).warn(obstacle);
 }
 
 /** Deletes the folders of handlers that the goal state does not name any more, without a call of theirs. */

@@ -4,6 +4,7 @@
  */
 import { DEPENDENCY_POLL_SECONDS } from '@handlerkit/sdk/contract';
 import type { GoalStateExtension } from './goal-state.ts';
+import { fullNameOf } from './goal-state.ts';
 import type { AgentContext } from './handler-context.ts';
 import type { HandlerInstance } from './handler-instance.ts';
 import { hasStatus, readStatus } from './status-reading.ts';
@@ -24,14 +25,14 @@ export async function awaitDependency(
     const status = await statusOf(agent, handler, extension);
     if (status === 'success') return undefined;
     if (status === 'error' || status === null) {
-      return `Dependent Extension ${handler.handlerName} did not succeed. Status was ${status ?? 'None'}`;
+      return `Dependent Extension ${fullNameOf(extension)} did not succeed. Status was ${status ?? 'None'}`;
     }
     last = status;
     agent.signal?.throwIfAborted();
     await agent.sleep(DEPENDENCY_POLL_SECONDS * 1000);
     agent.signal?.throwIfAborted();
   }
-  return `Dependent Extension ${handler.handlerName} did not reach a terminal state within the allowed timeout. Last status was ${last}`;
+  return `Dependent Extension ${fullNameOf(extension)} did not reach a terminal state within the allowed timeout. Last status was ${last}`;
 }
 
 /** A missing file is not read five times over here: it simply means "not yet", which the agent calls a warning. */

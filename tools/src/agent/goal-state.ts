@@ -2,6 +2,7 @@
  * What the platform wants of a VM: which handlers, in which version and state, with which settings.
  * Source: WALinuxAgent 2.15 `common/protocol/restapi.py` Extension, ExtensionSettings; agent-contract 7.1, 12.3.
  */
+import type { ExtensionState } from '@handlerkit/sdk/contract';
 import { NO_SETTINGS_SEQUENCE } from '@handlerkit/sdk/contract';
 
 export interface GoalState {
@@ -23,6 +24,10 @@ export interface GoalStateExtension {
   readonly settings: GoalStateSettings | undefined;
   /** 0 comes first; every extension of a lower level has to succeed before the next level starts. */
   readonly dependencyLevel: number;
+  /** Name of one of several configurations of the handler; absent for a handler that has only one. */
+  readonly extensionName?: string | undefined;
+  /** What becomes of a named configuration while its handler stays; default: `enabled`. */
+  readonly extensionState?: ExtensionState | undefined;
 }
 
 export type RequestedState = 'enabled' | 'disabled' | 'uninstall';
@@ -44,7 +49,26 @@ export function orderExtensions(goalState: GoalState): readonly GoalStateExtensi
 
 /** An enabled extension's level; below zero for one that is to go. */
 export function orderKey(extension: GoalStateExtension): number {
-  return extension.requestedState === 'enabled' ? extension.dependencyLevel : -extension.dependencyLevel - 1;
+  const isToStay = extension.requestedState === 'enabled' && !isToBeDisabled(extension);
+  return isToStay ? extension.dependencyLevel : -extension.dependencyLevel - 1;
+}
+
+/** True for one of several configurations that is to go while its handler stays. */
+export function isToBeDisabled(extension: GoalStateExtension): boolean {
+  return extension.extensionName !== undefined && extension.extensionState === 'disabled';
+}
+
+/** The entries of the same handler, in the order of the goal state. */
+export function entriesOf(
+  goalState: GoalState,
+  { handlerName }: GoalStateExtension,
+): readonly GoalStateExtension[] {
+  return goalState.extensions.filter((one) => one.handlerName === handlerName);
+}
+
+/** The name in the agent's texts: the handler's, and for one of several configurations its own after a dot. */
+export function fullNameOf({ handlerName, extensionName }: GoalStateExtension): string {
+  return extensionName === undefined ? handlerName : `${handlerName}.${extensionName}`;
 }
 
 /** The number that the agent goes by: the goal state's, or 0 when there are no settings. */

@@ -24,14 +24,26 @@ export interface HandlerContext {
   readonly handler: HandlerInstance;
   /** What the goal state wants; its sequence number goes to old versions too. */
   readonly extension: GoalStateExtension;
+  /** Every entry that the goal state has of this handler, `extension` among them. */
+  readonly entries: readonly GoalStateExtension[];
   readonly log: HandlerLog;
 }
 
-/** The context of another version of a handler, in the same goal state. */
+/** The context of one version of a handler for one entry of the goal state. */
 export async function openHandlerContext(
   agent: AgentContext,
   handler: HandlerInstance,
   extension: GoalStateExtension,
+  entries: readonly GoalStateExtension[],
 ): Promise<HandlerContext> {
-  return { agent, handler, extension, log: await openHandlerLog(handler, agent) };
+  const log = await openHandlerLog(handler, agent, extension.extensionName);
+  return { agent, handler, extension, entries, log };
+}
+
+/** The same version's context for another entry of its handler. */
+export async function contextFor(
+  context: HandlerContext,
+  extension: GoalStateExtension,
+): Promise<HandlerContext> {
+  return await openHandlerContext(context.agent, context.handler, extension, context.entries);
 }

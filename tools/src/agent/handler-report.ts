@@ -7,6 +7,8 @@ import type { StatusVerdict } from '@handlerkit/sdk/contract';
 export interface HandlerReport {
   readonly handlerName: string;
   readonly handlerVersion: string;
+  /** Name of one of several configurations, each of which has a report of its own. */
+  readonly extensionName?: string | undefined;
   /** `Ready`, `NotReady`, `Unresponsive`, or what the heartbeat says, as it stands; `null` when a heartbeat says nothing. */
   readonly status: string | null;
   /** 0, or one of the agent's error codes. */

@@ -4,15 +4,17 @@
  * decide_version; agent-contract 7.2, 7.3.
  */
 import type { HandlerState } from '@handlerkit/sdk/contract';
-import { compareVersions } from '@handlerkit/sdk/contract';
+import { AGENT_ERROR_CODES, compareVersions } from '@handlerkit/sdk/contract';
 import type { Machine } from '../vm/machine.ts';
-import { isExtensionError, toAgentError } from './agent-error.ts';
-import type { GoalStateExtension } from './goal-state.ts';
+import { AgentError, isExtensionError, toAgentError } from './agent-error.ts';
+import { enabledEntries, readExtensionState, writeMissingStatus } from './configuration-store.ts';
+import type { GoalState, GoalStateExtension } from './goal-state.ts';
+import { entriesOf, fullNameOf, isToBeDisabled } from './goal-state.ts';
 import type { AgentContext, HandlerContext } from './handler-context.ts';
-import { openHandlerContext } from './handler-context.ts';
+import { contextFor, openHandlerContext } from './handler-context.ts';
 import type { HandlerInstance } from './handler-instance.ts';
-import { handlerInstance } from './handler-instance.ts';
-import { disable, enable, install, uninstall } from './handler-operations.ts';
+import { handlerInstance, loadManifest } from './handler-instance.ts';
+import { disable, disableRemoved, enable, install, uninstall } from './handler-operations.ts';
 import {
   findInstalled,
   noteFailure,
@@ -44,21 +46,41 @@ export async function decideHandler(
 export async function processExtension(
   agent: AgentContext,
   extension: GoalStateExtension,
-  goalStateId: string,
+  goalState: GoalState,
 ): Promise<boolean> {
-  const context = await openHandlerContext(agent, await decideHandler(agent.machine, extension), extension);
+  const handler = await decideHandler(agent.machine, extension);
+  const entries = entriesOf(goalState, extension);
+  const context = await openHandlerContext(agent, handler, extension, entries);
   try {
-    await context.log.info(`Target handler state: ${extension.requestedState} [${goalStateId}]`);
+    await context.log.info(`Target handler state: ${extension.requestedState} [${goalState.id}]`);
     await TRANSITIONS[extension.requestedState](context);
     return true;
   } catch (thrown) {
     agent.signal?.throwIfAborted();
     const error = toAgentError(thrown);
-    const isDownload = error.kind === 'ExtensionDownloadError';
-    const message = isDownload ? `Failed to download artifacts: ${error.message}` : error.message;
-    await noteFailure(context.handler, error.code, message);
+    const message = describeFailure(error, extension);
+    // One of several configurations that cannot be enabled is no failure of the handler.
+    const isOfHandler = error.kind !== 'MultiConfigExtensionEnableError';
+    if (isOfHandler) await noteFailure(handler, error.code, message);
+    if (extension.extensionName !== undefined) {
+      const { code } = error;
+      await writeMissingStatus(handler, extension, { operation: 'enable', code, message, now: agent.now() });
+    }
     await context.log.error(message);
     return false;
+  }
+}
+
+function describeFailure(error: AgentError, extension: GoalStateExtension): string {
+  switch (error.kind) {
+    case 'ExtensionDownloadError':
+      return `Failed to download artifacts: ${error.message}`;
+    case 'ExtensionsGoalStateError':
+      return `Ran into config errors: ${error.message}. \nPlease retry again as another operation with updated settings`;
+    case 'MultiConfigExtensionEnableError':
+      return `Error processing MultiConfig extension ${fullNameOf(extension)}: ${error.message}`;
+    default:
+      return error.message;
   }
 }
 
@@ -68,7 +90,7 @@ const TRANSITIONS: Readonly<
 
 /** Enables, also when the handler is enabled already and the sequence number is the same: the handler has to tell. */
 async function handleEnable(context: HandlerContext): Promise<void> {
-  const { agent, handler, extension, log } = context;
+  const { agent, handler, extension, entries, log } = context;
   const old = await findInstalled(agent.machine, handler.handlerName);
   const state = await currentState(context, 'Enable');
   let oldUninstall: number | undefined;
@@ -76,17 +98,44 @@ async function handleEnable(context: HandlerContext): Promise<void> {
     await writeHandlerState(handler, 'NotInstalled');
     await downloadPackage(handler, extension.packageFile, log);
     await initializeHandler(handler, log);
+    await requireSupport(context);
     await writeSettings(handler, extension, log);
     if (old === undefined) await install(context);
     // Two spellings of one version, such as 1.0 and 1.0.0, are neither an installation nor an update to the agent.
     else if (compareVersions(handler.version, old.version) !== 0)
-      oldUninstall = await updateHandler(context, await openHandlerContext(agent, old, extension));
+      oldUninstall = await updateHandler(context, await openHandlerContext(agent, old, extension, entries));
   } else {
+    await requireSupport(context);
     await writeSettings(handler, extension, log);
   }
   // The agent says this of a settings block, so a handler without settings has no such line.
   if (extension.settings !== undefined) await log.info('Requested extension state: enabled');
-  await enable(context, oldUninstall);
+  await settleExtension(context, oldUninstall);
+}
+
+/** Enables the entry, or disables it when it is a configuration that is to go. */
+async function settleExtension(context: HandlerContext, oldUninstall: number | undefined): Promise<void> {
+  const { handler, extension, log } = context;
+  const { extensionName, extensionState = 'enabled' } = extension;
+  if (extensionName !== undefined) await log.info(`Requested extension state: ${extensionState}`);
+  if (extensionName === undefined || !isToBeDisabled(extension)) {
+    await enable(context, oldUninstall);
+  } else if ((await readExtensionState(handler, extensionName)) === 'disabled') {
+    await log.info('Extension already disabled, not doing anything');
+  } else {
+    await disableRemoved(context);
+  }
+}
+
+/** A goal state with several configurations needs a manifest that says so. */
+async function requireSupport({ handler, extension }: HandlerContext): Promise<void> {
+  if (extension.extensionName === undefined) return;
+  if ((await loadManifest(handler)).supportsMultipleExtensions) return;
+  throw new AgentError(
+    'ExtensionsGoalStateError',
+    `Handler ${handler.handlerName} does not support MultiConfig but CRP expects it, failing due to inconsistent data`,
+    AGENT_ERROR_CODES.unknownFailure,
+  );
 }
 
 async function handleDisable(context: HandlerContext): Promise<void> {
@@ -97,7 +146,11 @@ async function handleDisable(context: HandlerContext): Promise<void> {
 async function handleUninstall(context: HandlerContext): Promise<void> {
   const { handler, log } = context;
   const state = await currentState(context, 'Uninstall');
-  if (state === 'Enabled') await disable(context);
+  if (state === 'Enabled') {
+    for (const entry of await enabledEntries(handler, context.entries)) {
+      await disable(await contextFor(context, entry));
+    }
+  }
   if (state !== 'NotInstalled') {
     try {
       await uninstall(context);

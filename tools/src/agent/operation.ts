@@ -24,7 +24,7 @@ import { captureCommand } from './operation-output.ts';
 /** The variables that only some operations have. */
 export type OperationVariables = Pick<
   AgentVariablesInput,
-  'uninstallExitCode' | 'updatingFromVersion' | 'targetVersion' | 'disableExitCode'
+  'uninstallExitCode' | 'updatingFromVersion' | 'targetVersion' | 'disableExitCode' | 'disableExitCodes'
 >;
 
 /**
@@ -52,6 +52,7 @@ export async function runOperation(
     extensionVersion: handler.version,
     wireProtocolAddress: agent.wireProtocolAddress,
     sequenceNumber: sequenceOf(context.extension),
+    extensionName: context.extension.extensionName,
     ...variables,
   });
   await log.info(

@@ -3,8 +3,9 @@
  * Source: WALinuxAgent 2.15 `ga/exthandlers.py` report_ext_handler_status, get_extension_handler_statuses; agent-contract 8.6, 9.
  */
 import { toAgentError } from './agent-error.ts';
+import { readExtensionState } from './configuration-store.ts';
 import type { GoalStateExtension } from './goal-state.ts';
-import { sequenceOf } from './goal-state.ts';
+import { isToBeDisabled, sequenceOf } from './goal-state.ts';
 import type { AgentContext } from './handler-context.ts';
 import type { HandlerInstance } from './handler-instance.ts';
 import type { HandlerReport } from './handler-report.ts';
@@ -13,30 +14,40 @@ import { decideHandler } from './handler-transition.ts';
 import { checkHeartbeat } from './heartbeat-check.ts';
 import { readStatus } from './status-reading.ts';
 
-/** `undefined` when the agent reports nothing: it has no status of this handler, for instance after its removal. */
+/**
+ * `undefined` when the agent reports nothing: it has no status of this handler, for instance after its removal, or the
+ * configuration is disabled as the goal state wants it.
+ */
 export async function reportHandler(
   agent: AgentContext,
   extension: GoalStateExtension,
 ): Promise<HandlerReport | undefined> {
   const handler = await decideHandler(agent.machine, extension);
+  const { extensionName } = extension;
+  if (extensionName !== undefined && isToBeDisabled(extension)) {
+    if ((await readExtensionState(handler, extensionName)) === 'disabled') return undefined;
+  }
   const noted = await readHandlerStatus(handler);
   if (noted === undefined) return undefined;
   const base: HandlerReport = {
     handlerName: handler.handlerName,
     handlerVersion: handler.version,
+    extensionName,
     status: noted.status,
     code: noted.code,
     message: noted.message,
     extension: undefined,
     silencesVm: undefined,
   };
-  if ((await readHandlerState(handler)) === 'NotInstalled') return base;
-  const beating = { ...base, ...(await heartbeatPart(agent, handler)) };
+  const isInstalled = (await readHandlerState(handler)) !== 'NotInstalled';
+  // Of several configurations each has an error status of its own when the handler could not be installed.
+  if (!isInstalled && extensionName === undefined) return base;
+  const beating = isInstalled ? { ...base, ...(await heartbeatPart(agent, handler)) } : base;
   if (extension.settings === undefined) return beating;
   const verdict = await readStatus(handler, extension, agent);
   return {
     ...beating,
-    extension: { name: handler.handlerName, sequence: sequenceOf(extension), verdict },
+    extension: { name: extensionName ?? handler.handlerName, sequence: sequenceOf(extension), verdict },
   };
 }
 

@@ -25,7 +25,7 @@ export async function writeSettings(
   extension: GoalStateExtension,
   log: HandlerLog,
 ): Promise<void> {
-  const file = formatSettingsFile(sequenceOf(extension));
+  const file = formatSettingsFile(sequenceOf(extension), extension.extensionName);
   await log.info(
     extension.settings === undefined
       ? `Extension has no settings, write empty ${file}`

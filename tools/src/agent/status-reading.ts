@@ -53,7 +53,11 @@ interface Reading {
 }
 
 async function readOnce(handler: HandlerInstance, extension: GoalStateExtension): Promise<Reading> {
-  const path = pathIn(handler, STATUS_FOLDER, formatStatusFile(sequenceOf(extension)));
+  const path = pathIn(
+    handler,
+    STATUS_FOLDER,
+    formatStatusFile(sequenceOf(extension), extension.extensionName),
+  );
   try {
     return { text: decode(await readFile(path)), problem: undefined };
   } catch (thrown) {
@@ -66,8 +70,8 @@ async function readOnce(handler: HandlerInstance, extension: GoalStateExtension)
 function statusSource(handler: HandlerInstance, extension: GoalStateExtension): Omit<StatusSource, 'text'> {
   const sequence = sequenceOf(extension);
   return {
-    file: `${handler.folder}/${STATUS_FOLDER}/${formatStatusFile(sequence)}`,
-    extension: handler.handlerName,
+    file: `${handler.folder}/${STATUS_FOLDER}/${formatStatusFile(sequence, extension.extensionName)}`,
+    extension: extension.extensionName ?? handler.handlerName,
     handlerFolder: handler.folderName,
     sequence,
   };

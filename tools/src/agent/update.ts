@@ -14,7 +14,9 @@ import {
 } from '@handlerkit/sdk/contract';
 import { AgentError, isExtensionError } from './agent-error.ts';
 import { isMissing } from './agent-files.ts';
+import { enabledEntries } from './configuration-store.ts';
 import type { HandlerContext } from './handler-context.ts';
+import { contextFor } from './handler-context.ts';
 import { loadManifest, pathIn } from './handler-instance.ts';
 import { disable, install, uninstall, update } from './handler-operations.ts';
 import { readHandlerState, removeHandler, writeHandlerState } from './handler-store.ts';
@@ -25,17 +27,20 @@ import { readHandlerState, removeHandler, writeHandlerState } from './handler-st
  * Throws {@link AgentError}; what is on disk then is what the agent leaves there.
  */
 export async function updateHandler(context: HandlerContext, old: HandlerContext): Promise<number> {
-  let disableExitCode: number | undefined;
+  const disableExitCodes = new Map<string | undefined, number>();
   if ((await readHandlerState(old.handler)) === 'Enabled') {
-    disableExitCode = await runOld(context, () => disable(old));
+    for (const entry of await enabledEntries(old.handler, old.entries)) {
+      const part = await contextFor(old, entry);
+      disableExitCodes.set(entry.extensionName, await runOld(context, () => disable(part)));
+    }
   }
   await carryOver(context, old);
   const [target, from] = [context.handler.version, old.handler.version];
   if (compareVersions(target, from) > 0) {
-    await update(context, { targetVersion: target, updatingFromVersion: from, disableExitCode });
+    await update(context, { targetVersion: target, updatingFromVersion: from, disableExitCodes });
   } else {
     // A downgrade is run by the old, higher version, and the agent names the target as both versions.
-    await update(old, { targetVersion: target, updatingFromVersion: target, disableExitCode });
+    await update(old, { targetVersion: target, updatingFromVersion: target, disableExitCodes });
   }
   const uninstallExitCode = await runOld(context, () => uninstall(old));
   await old.log.info(`Remove extension handler directory: ${old.handler.folder}`);

@@ -86,6 +86,7 @@ it('compiles for each architecture, with the loader that the launcher looks for'
     version: '1',
     architectures: ['x64', 'arm64'],
     detached: false,
+    reportHeartbeat: false,
   });
   for (const [target, machine] of [
     ['x64', 62],
