@@ -19,5 +19,14 @@ export const IS_BUN = process.versions.bun !== undefined;
 export function releaseChunk(chunk: Uint8Array): void {
   const { buffer } = chunk;
   if (!IS_BUN || !(buffer instanceof ArrayBuffer) || buffer.byteLength !== chunk.byteLength) return;
+  unreleased += buffer.byteLength;
   buffer.transfer(0);
+  if (unreleased < COLLECT_BYTES) return;
+  unreleased = 0;
+  const bun: unknown = Reflect.get(globalThis, 'Bun');
+  if (typeof bun === 'object' && bun !== null && 'gc' in bun && typeof bun.gc === 'function') bun.gc(true);
 }
+
+/** What is around the pieces is small, but waits for a collection too, which takes a few milliseconds. */
+const COLLECT_BYTES = 16 * 1024 * 1024;
+let unreleased = 0;

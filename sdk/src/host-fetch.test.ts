@@ -126,9 +126,7 @@ describe('http through a proxy', () => {
     expect(there.seen[0]?.headers).toMatchObject({ accept: 'text/plain' });
     expect(there.seen[0]?.headers.authorization).toBeUndefined();
     expect((await fetch(named(url), { redirect: 'manual' })).status).toBe(302);
-    await expect(fetch(named(url), { redirect: 'error' })).rejects.toThrow(
-      `${named(url).slice(7)} redirects`,
-    );
+    await expect(fetch(named(url), { redirect: 'error' })).rejects.toThrow(/redirect/i);
     await expect(fetch(named(url), { method: 'POST', body: 'x' })).rejects.toThrow(TypeError);
   });
 
@@ -208,6 +206,6 @@ describe('https through a proxy', () => {
   it.each([403, 407])('is an error with a code of its own when the proxy answers %i', async (answer) => {
     const proxy = await startProxy(answer);
     const failed = createFetch({ https_proxy: proxy.url })(`https://${NAME}/`);
-    await expect(failed.catch((thrown: unknown) => transportCode(thrown))).resolves.toBe('PROXY_REFUSED');
+    await expect(failed.catch((thrown: unknown) => transportCode(thrown))).resolves.toBe('ERR_PROXY_TUNNEL');
   });
 });

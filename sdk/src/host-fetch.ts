@@ -5,12 +5,10 @@
  * bun brings a list of its own, and does not see those that a company has added.
  */
 import { readFileSync } from 'node:fs';
-import { rootCertificates } from 'node:tls';
 import type { BunFetchInit } from './bun-runtime.ts';
 import { IS_BUN } from './bun-runtime.ts';
 import { chooseProxy } from './proxy.ts';
-import { fetchThroughProxy } from './proxy-request.ts';
-import { isTrustCode, transportCode } from './transport-code.ts';
+import { isUnknownAuthority, transportCode } from './transport-code.ts';
 
 /** Makes the `fetch` of a host. `env` is read at each request. */
 export function createFetch(env: Readonly<Record<string, string | undefined>>): typeof globalThis.fetch {
@@ -25,11 +23,12 @@ export function createFetch(env: Readonly<Record<string, string | undefined>>): 
     try {
       return await send(authorities);
     } catch (thrown) {
-      if (authorities !== undefined || !isTrustCode(transportCode(thrown))) throw thrown;
-      const local = readAuthorities(env);
-      if (local === undefined) throw thrown;
-      const response = await send([...rootCertificates, local]);
-      authorities = [...rootCertificates, local];
+      if (authorities !== undefined || !isUnknownAuthority(transportCode(thrown))) throw thrown;
+      // Loaded late, as below: TLS and HTTP of Node cost start-up time and memory, and are seldom needed.
+      const { rootCertificates } = await import('node:tls');
+      const all = [...rootCertificates, ...readAuthorities(env)];
+      const response = await send(all);
+      authorities = all;
       return response;
     }
   };
@@ -46,6 +45,7 @@ async function fetchOnNode(
   const url = new URL(request.url);
   const proxy = chooseProxy(url, env);
   if (proxy === undefined) return globalThis.fetch(request);
+  const { fetchThroughProxy } = await import('./proxy-request.ts');
   const response = await fetchThroughProxy(proxy, request);
   const location = response.headers.get('location');
   if (request.redirect === 'manual' || location === null || !REDIRECTS.has(response.status)) return response;
@@ -73,14 +73,17 @@ const AUTHORITY_FILES = [
   '/etc/ssl/cert.pem',
 ];
 
-function readAuthorities(env: Readonly<Record<string, string | undefined>>): string | undefined {
-  const named = env.SSL_CERT_FILE;
-  for (const file of named === undefined || named === '' ? AUTHORITY_FILES : [named]) {
-    try {
-      return readFileSync(file, 'utf8');
-    } catch {
-      // The next distribution's place.
-    }
+/** The file that the environment names or the first that is there, and what Node's own variable adds. */
+function readAuthorities(env: Readonly<Record<string, string | undefined>>): readonly string[] {
+  const [first] = (env.SSL_CERT_FILE ? [env.SSL_CERT_FILE] : AUTHORITY_FILES).flatMap(readIfThere);
+  const extra = env.NODE_EXTRA_CA_CERTS ? readIfThere(env.NODE_EXTRA_CA_CERTS) : [];
+  return [...(first === undefined ? [] : [first]), ...extra];
+}
+
+function readIfThere(file: string): readonly string[] {
+  try {
+    return [readFileSync(file, 'utf8')];
+  } catch {
+    return [];
   }
-  return undefined;
 }

@@ -11,7 +11,7 @@ import { connect as tlsConnect } from 'node:tls';
 
 /**
  * The answer to `request`. The body is given as it is sent, in whatever encoding. Rejects as `fetch` does when there is no
- * connection; a proxy that refuses the tunnel is an error with the code `PROXY_REFUSED`. Does not follow a redirect.
+ * connection; a proxy that refuses the tunnel is an error with bun's code for it, `ERR_PROXY_TUNNEL`. Does not follow a redirect.
  */
 export async function fetchThroughProxy(proxy: URL, request: Request): Promise<Response> {
   const url = new URL(request.url);
@@ -62,7 +62,7 @@ function openTunnel(proxy: URL, url: URL, signal: AbortSignal): Promise<Socket> 
     const refuse = (message: IncomingMessage): void => {
       message.destroy();
       const text = `the proxy ${proxy.host} answered ${message.statusCode} to the request for a tunnel`;
-      reject(Object.assign(new Error(text), { code: 'PROXY_REFUSED' }));
+      reject(Object.assign(new Error(text), { code: 'ERR_PROXY_TUNNEL' }));
     };
     request.once('connect', (message, socket) => {
       if (message.statusCode === 200) return resolve(socket);

@@ -12,7 +12,12 @@ export function transportCode(thrown: unknown): string {
 
 /** The server is there, and its certificate is not one that this machine believes. Another try cannot help. */
 export function isTrustCode(code: string): boolean {
-  return TRUST_CODES.has(code) || code.startsWith('CERT_');
+  return isUnknownAuthority(code) || code === 'ERR_TLS_CERT_ALTNAME_INVALID' || code.startsWith('CERT_');
+}
+
+/** Nobody whom this program knows vouches for the certificate; other authorities may. */
+export function isUnknownAuthority(code: string): boolean {
+  return UNKNOWN_AUTHORITY.has(code);
 }
 
 export function isTimeoutCode(code: string): boolean {
@@ -24,13 +29,12 @@ export function describeTransportCode(code: string): string {
   return CODE_WORDS[code] ?? 'the connection failed';
 }
 
-const TRUST_CODES = new Set([
+const UNKNOWN_AUTHORITY: ReadonlySet<string> = new Set([
   'DEPTH_ZERO_SELF_SIGNED_CERT',
   'SELF_SIGNED_CERT_IN_CHAIN',
   'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
   'UNABLE_TO_GET_ISSUER_CERT',
   'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'ERR_TLS_CERT_ALTNAME_INVALID',
 ]);
 
 const CODE_WORDS: Readonly<Record<string, string>> = {
@@ -42,5 +46,5 @@ const CODE_WORDS: Readonly<Record<string, string>> = {
   EAI_AGAIN: 'the name cannot be resolved at the moment',
   EHOSTUNREACH: 'there is no route to the host',
   ENETUNREACH: 'the network is unreachable',
-  PROXY_REFUSED: 'the proxy does not let the request through',
+  ERR_PROXY_TUNNEL: 'the proxy does not let the request through',
 };

@@ -59,7 +59,9 @@ export function transportFailure(thrown: unknown, host: string, during: 'request
   const detail = isTrust
     ? `the certificate of ${host} is not trusted by this VM (${code})`
     : `cannot connect to ${host}: ${describeTransportCode(code)} (${code})`;
-  return new FailedAttempt({ kind: 'transport', host, detail }, isTrust ? 'never' : 'always');
+  // A proxy that refuses will seldom change its mind; bun does not tell its status.
+  const retry = isTrust ? 'never' : code === 'ERR_PROXY_TUNNEL' ? 'once' : 'always';
+  return new FailedAttempt({ kind: 'transport', host, detail }, retry);
 }
 
 /** The server did not answer, or stopped sending, within a limit. */
