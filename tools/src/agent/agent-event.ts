@@ -6,6 +6,8 @@ export type AgentEvent = OperationStarted | OperationEnded | AgentNote;
 export interface OperationStarted {
   readonly kind: 'operation-started';
   readonly handlerName: string;
+  /** Name of the configuration, for a handler with several. */
+  readonly extensionName?: string | undefined;
   /** Version of the handler that runs the command: in an update, the old one's disable and uninstall run as the old one. */
   readonly version: string;
   readonly operation: Operation;
@@ -15,6 +17,8 @@ export interface OperationStarted {
 export interface OperationEnded {
   readonly kind: 'operation-ended';
   readonly handlerName: string;
+  /** Name of the configuration, for a handler with several. */
+  readonly extensionName?: string | undefined;
   readonly version: string;
   readonly operation: Operation;
   readonly commandLine: string;

@@ -58,7 +58,14 @@ export async function runOperation(
   await log.info(
     `Executing command: ${commandLine} with environment variables: ${formatPythonJson(contract)}`,
   );
-  const event = { handlerName: handler.handlerName, version: handler.version, operation, commandLine };
+  const { extensionName } = context.extension;
+  const event = {
+    handlerName: handler.handlerName,
+    extensionName,
+    version: handler.version,
+    operation,
+    commandLine,
+  };
   agent.signal?.throwIfAborted();
   agent.onEvent({ kind: 'operation-started', ...event });
   // The agent's own environment lies over the contract's variables; this agent's has none of their names.

@@ -5,13 +5,14 @@
 import { formatHandlerName } from '@handlerkit/sdk/contract';
 import { ToolError } from '../errors.ts';
 import type { CommandContext } from '../tool-deps.ts';
-import { findFormer, planExtension } from './extension-change.ts';
+import { findFormer, followVersion, planExtension } from './extension-change.ts';
 import type { LocalVm } from './local-vm.ts';
 import { reportOf } from './local-vm.ts';
 import type { PackageIdentity } from './package-identity.ts';
 import type { SettingsObject } from './settings-argument.ts';
 import type { KeptPackage, StoredExtension, StoredSettings, VmStore } from './store.ts';
 import {
+  extensionsOf,
   formatGoalState,
   handlerNameOf,
   identifyPackage,
@@ -60,22 +61,32 @@ export async function applyExtension(
     settings: keepSettings ? ('keep' as const) : settings,
     forceUpdateTag,
   };
-  if (former !== undefined && isRebuilt(former, identity, kept)) {
+  const others = extensionsOf(store, formatHandlerName(identity.publisher, identity.type)).filter(
+    (one) => one.name !== former?.name,
+  );
+  const rebuilt = [...(former === undefined ? [] : [former]), ...others].find((one) =>
+    isRebuilt(one, identity, kept),
+  );
+  if (rebuilt !== undefined) {
     context.ui.warning(
-      `${handlerNameOf(former)} ${identity.version} is installed from another build, and the agent never unpacks a version twice: deleting it and installing it anew. To rehearse an update, raise the version.`,
+      `${handlerNameOf(rebuilt)} ${identity.version} is installed from another build, and the agent never unpacks a version twice: deleting it and installing it anew. To rehearse an update, raise the version.`,
     );
     const before = planExtension(former, requested, kept);
-    store = await removeExtension(vm, store, former, context);
+    const leaving = former === undefined ? others : [former, ...others];
+    store = await removeExtensions(vm, store, leaving, context);
     requested.settings = before.settings;
     former = undefined;
   }
-  const next = planExtension(former, requested, kept);
+  const next = asSpelt(planExtension(former, requested, kept), others[0]);
   keepPackage(vm.folder, file, kept);
   sayChange(former, next, context);
   store = {
     ...store,
     incarnation: store.incarnation + 1,
-    extensions: replaceExtension(store.extensions, next),
+    extensions: [...others.map((other) => followVersion(other, next)), next].reduce(
+      replaceExtension,
+      store.extensions,
+    ),
   };
   writeStore(vm.folder, store);
   await vm.agent.processGoalState(formatGoalState(vm.folder, store), context.signal);
@@ -92,12 +103,25 @@ export async function removeExtension(
   extension: StoredExtension,
   context: CommandContext,
 ): Promise<VmStore> {
+  return await removeExtensions(vm, store, [extension], context);
+}
+
+/** The same for all configurations of a handler at once. */
+async function removeExtensions(
+  vm: LocalVm,
+  store: VmStore,
+  leaving: readonly StoredExtension[],
+  context: CommandContext,
+): Promise<VmStore> {
   const current = { ...store, incarnation: store.incarnation + 1 };
   writeStore(vm.folder, current);
-  const goalState = formatGoalState(vm.folder, current, extension.name);
+  const names = leaving.map((extension) => extension.name);
+  const goalState = formatGoalState(vm.folder, current, names);
   await vm.agent.processGoalState(goalState, context.signal);
-  const left = reportOf(await vm.hastyAgent.report(goalState), extension);
-  if (left !== undefined) {
+  const reports = await vm.hastyAgent.report(goalState);
+  for (const extension of leaving) {
+    const left = reportOf(reports, extension);
+    if (left === undefined) continue;
     throw new ToolError(
       'DELETE_FAILED',
       `The agent could not remove "${extension.name}": ${firstLine(left.message)}`,
@@ -106,7 +130,7 @@ export async function removeExtension(
       },
     );
   }
-  const extensions = current.extensions.filter((one) => one.name !== extension.name);
+  const extensions = current.extensions.filter((one) => !names.includes(one.name));
   const next = { ...current, extensions };
   writeStore(vm.folder, next);
   return next;
@@ -127,6 +151,11 @@ function sealSettings(
       ? { protected: null, thumbprint: null, protectedDigest: null }
       : sealProtectedSettings(vm.machine, certificate, protectedSettings, former?.settings ?? null);
   return { certificate, settings: { public: publicSettings ?? null, ...sealed } };
+}
+
+/** One handler has one spelling of its name, which is the first configuration's. */
+function asSpelt(extension: StoredExtension, first: StoredExtension | undefined): StoredExtension {
+  return first === undefined ? extension : { ...extension, publisher: first.publisher, type: first.type };
 }
 
 function replaceExtension(

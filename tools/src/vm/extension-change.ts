@@ -9,7 +9,7 @@ import { ToolError } from '../errors.ts';
 import type { PackageIdentity } from './package-identity.ts';
 import { canonicalJson } from './settings-argument.ts';
 import type { KeptPackage, StoredExtension, StoredSettings, VmStore } from './store.ts';
-import { findExtension, handlerNameOf } from './store.ts';
+import { extensionsOf, findExtension, handlerNameOf } from './store.ts';
 
 /** What the user asks for, with protected settings encrypted already. */
 export interface RequestedExtension {
@@ -24,7 +24,9 @@ export interface RequestedExtension {
 
 /**
  * The extension that this handler, or an instance of this name, has in the goal state already.
- * Throws `TYPE_CHANGED` when the name belongs to another handler, `ALREADY_SET` when the handler has another name.
+ * Throws `TYPE_CHANGED` when the name belongs to another handler, `ALREADY_SET` when the handler has another name and the
+ * package does not support several, `NAME_NEEDED` when it has several and none was said, `NAME_INVALID` for a name that
+ * the agent could not find again.
  */
 export function findFormer(
   store: VmStore,
@@ -32,7 +34,20 @@ export function findFormer(
   name: string | undefined,
 ): StoredExtension | undefined {
   const handlerName = formatHandlerName(identity.publisher, identity.type);
-  const ofHandler = store.extensions.find((extension) => sameName(handlerNameOf(extension), handlerName));
+  const all = extensionsOf(store, handlerName);
+  const ofHandler = all[0];
+  if (all.length > 1 && (name === undefined || identity.supportsMultiple !== true)) {
+    const names = all.map((one) => `"${one.name}"`).join(', ');
+    throw identity.supportsMultiple === true
+      ? new ToolError('NAME_NEEDED', `${handlerName} is on this VM as ${names}.`, {
+          hint: 'Say with --name which one is meant, or give a new name.',
+        })
+      : new ToolError(
+          'ALREADY_SET',
+          `${handlerName} is on this VM as ${names}, and this package supports only one: its manifest.supportsMultipleExtensions is not true.`,
+          { hint: 'Delete all but one of them with handlerkit vm delete.' },
+        );
+  }
   const ofName = findExtension(store, name ?? ofHandler?.name ?? identity.type);
   if (ofName !== undefined && !sameName(handlerNameOf(ofName), handlerName)) {
     throw new ToolError(
@@ -41,10 +56,19 @@ export function findFormer(
       { hint: `Choose another name with --name, or run: handlerkit vm delete ${ofName.name}` },
     );
   }
-  if (ofHandler !== undefined && ofName === undefined) {
+  if (identity.supportsMultiple === true && !/^\w+$/.test(ofName?.name ?? name ?? identity.type)) {
+    throw new ToolError(
+      'NAME_INVALID',
+      `"${name ?? identity.type}" cannot be the name of one of several configurations.`,
+      {
+        hint: 'Choose a name of letters, digits and "_" with --name: the agent finds no others on the disk.',
+      },
+    );
+  }
+  if (ofHandler !== undefined && ofName === undefined && identity.supportsMultiple !== true) {
     throw new ToolError(
       'ALREADY_SET',
-      `${handlerName} is on this VM already, as "${ofHandler.name}"; Azure allows it once per VM.`,
+      `${handlerName} is on this VM already, as "${ofHandler.name}"; Azure allows it once per VM, because it does not say manifest.supportsMultipleExtensions.`,
       { hint: `Leave out --name, or run: handlerkit vm delete ${ofHandler.name}` },
     );
   }
@@ -61,7 +85,8 @@ export function planExtension(
   kept: KeptPackage,
 ): StoredExtension {
   const { identity } = requested;
-  const settings = nextSettings(former, requested.settings);
+  const isConfiguration = identity.supportsMultiple === true;
+  const settings = nextSettings(former, requested.settings) ?? (isConfiguration ? NO_VALUES : null);
   const forceUpdateTag = requested.forceUpdateTag ?? former?.forceUpdateTag ?? null;
   const plan = {
     name: former?.name ?? requested.name ?? identity.type,
@@ -70,6 +95,7 @@ export function planExtension(
     version: identity.version,
     ...kept,
     forceUpdateTag,
+    ...(isConfiguration && { isConfiguration }),
   };
   if (former === undefined) return { ...plan, settings, sequence: 0 };
   if (sameSettings(former.settings, settings)) {
@@ -87,6 +113,20 @@ const NO_VALUES: StoredSettings = {
   thumbprint: null,
   protectedDigest: null,
 };
+
+/** The other configurations of a handler that gets another version: there is one version for all of them. */
+export function followVersion(other: StoredExtension, next: StoredExtension): StoredExtension {
+  const { version, packageFile, packageDigest } = next;
+  const isConfiguration = next.isConfiguration === true;
+  return {
+    ...other,
+    version,
+    packageFile,
+    packageDigest,
+    settings: other.settings ?? (isConfiguration ? NO_VALUES : null),
+    ...(isConfiguration && { isConfiguration }),
+  };
+}
 
 function nextSettings(
   former: StoredExtension | undefined,

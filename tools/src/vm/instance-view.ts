@@ -112,7 +112,9 @@ function judge(report: HandlerReport | undefined): Outcome & { readonly showsSub
   if (isFailedHandler(report)) {
     return { value: 'error', code: report.code, message: report.message, showsSubstatus: true };
   }
-  if (report.status === NOT_READY) {
+  // Of one of several configurations its own status counts: the handler is ready when any of them is enabled.
+  const isConfiguration = report.extensionName !== undefined && report.extension !== undefined;
+  if (report.status === NOT_READY && !isConfiguration) {
     return { value: 'transitioning', code: 0, message: report.message, showsSubstatus: true };
   }
   if (report.extension === undefined) {

@@ -3,7 +3,8 @@
  * Source: proc(5), `/proc/pid/stat`, `/proc/pid/environ`, `/proc/pid/task/tid/children`.
  * A number alone never names a process here: numbers are used again, so the start time goes with it.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { isSystemError } from '@handlerkit/sdk';
 
 export interface ProcessName {
   readonly pid: number;
@@ -76,14 +77,17 @@ export function kernelBootId(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 }
 
+/** Names the pid namespace of this process on this boot: outside of it, its process numbers mean nothing. */
+export function pidNamespace(): string {
+  return `${kernelBootId()}/${readlinkSync('/proc/self/ns/pid')}`;
+}
+
 /** Sends SIGKILL to a process (or with a negative number to its group), unless it is gone or another user's. */
 export function kill(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
   } catch (error) {
-    const expected =
-      error instanceof Error && 'code' in error && (error.code === 'ESRCH' || error.code === 'EPERM');
-    if (!expected) throw error;
+    if (!isSystemError(error, 'ESRCH') && !isSystemError(error, 'EPERM')) throw error;
   }
 }
 

@@ -142,14 +142,15 @@ export function sayEvent(event: AgentEvent, context: CommandContext): void {
     ui.progress(`  ${event.text}`);
     return;
   }
+  const version = [event.version, event.extensionName].filter((part) => part !== undefined).join(' ');
   const command = shortCommand(event.commandLine, `${event.handlerName}-${event.version}/`);
   if (event.kind === 'operation-started') {
-    ui.detail(`  ${event.operation.padEnd(9)}  ${command}   …   ${event.version}`);
+    ui.detail(`  ${event.operation.padEnd(9)}  ${command}   …   ${version}`);
     return;
   }
   const outcome = event.timedOut ? 'timed out' : (event.exitCode ?? 'not started');
   const line = { operation: event.operation, command, outcome, durationMs: event.durationMs };
-  ui.progress(`${formatOperation(line)}   ${event.version}`);
+  ui.progress(`${formatOperation(line)}   ${version}`);
   ui.detail(event.output);
 }
 
@@ -159,7 +160,10 @@ export function reportOf(
   extension: StoredExtension,
 ): HandlerReport | undefined {
   const handlerName = handlerNameOf(extension).toLowerCase();
-  return reports.find((report) => report.handlerName.toLowerCase() === handlerName);
+  const name = extension.isConfiguration === true ? extension.name : undefined;
+  return reports.find(
+    (report) => report.handlerName.toLowerCase() === handlerName && report.extensionName === name,
+  );
 }
 
 /** Says so when the lock is not there at once. */

@@ -2,6 +2,7 @@
 
 export type MachineErrorCode =
   | 'vm-folder-not-ours'
+  | 'vm-folder-damaged'
   | 'vm-folder-in-use'
   | 'vm-not-found'
   | 'vm-locked'

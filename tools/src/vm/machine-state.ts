@@ -3,21 +3,11 @@
  * Nothing is deleted unless the mark says that this tool made the folder.
  */
 import { randomUUID } from 'node:crypto';
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  renameSync,
-  rmdirSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { readdirSync, readFileSync, realpathSync, rmdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { isSystemError, writeWholeFile } from '@handlerkit/sdk';
 import { z } from 'zod';
+import { makeFolders } from '../folders.ts';
 import type { ProcessName } from './linux-process.ts';
 import { MachineError } from './machine-error.ts';
 import { isBelow, parseMountInfo } from './mount-table.ts';
@@ -65,15 +55,21 @@ const LOCK_FILE = 'creation.lock';
 const KEEPER_FILE = 'keeper.json';
 const BOOT_ID_FILE = 'boot-id';
 
-/** Makes the folder if need be. Throws `vm-folder-not-ours` for a folder that holds other things. */
+/**
+ * Makes the folder if need be. Throws `vm-folder-not-ours` for a folder that holds other things, `vm-folder-damaged` for
+ * a VM whose mark cannot be read, and the system's error when no folder can be made there.
+ */
 export function prepareState(stateFolder: string): MachineState {
-  mkdirSync(resolve(stateFolder), { recursive: true, mode: 0o700 });
+  makeFolders(resolve(stateFolder), 0o700);
   const state = describe(realpathSync(stateFolder));
   if (readMark(state) === undefined) refuseForeign(state);
   return state;
 }
 
-/** The folder of an existing VM; `undefined` when there is no folder or an empty one. Throws `vm-folder-not-ours`. */
+/**
+ * The folder of an existing VM; `undefined` when there is no folder or an empty one. Throws `vm-folder-not-ours`,
+ * `vm-folder-damaged`.
+ */
 export function findState(stateFolder: string): MachineState | undefined {
   let folder: string;
   try {
@@ -97,7 +93,7 @@ export function newMark(): Mark {
 }
 
 export function writeMark(state: MachineState, mark: Mark): Mark {
-  writeWhole(join(state.folder, MARK_FILE), JSON.stringify(mark));
+  writeWholeFile(join(state.folder, MARK_FILE), JSON.stringify(mark));
   return mark;
 }
 
@@ -107,7 +103,7 @@ export function readKeeper(state: MachineState): KeeperRecord | undefined {
 }
 
 export function writeKeeper(state: MachineState, record: KeeperRecord): void {
-  writeWhole(join(state.folder, KEEPER_FILE), JSON.stringify(record));
+  writeWholeFile(join(state.folder, KEEPER_FILE), JSON.stringify(record));
 }
 
 /** Boot id that the last reboot of the VM gave it; `undefined` until then, and the kernel's own counts. */
@@ -121,7 +117,7 @@ export function readBootId(state: MachineState): { id: string; file: string } | 
 }
 
 export function writeBootId(state: MachineState, id: string): void {
-  writeWhole(join(state.folder, BOOT_ID_FILE), `${id}\n`);
+  writeWholeFile(join(state.folder, BOOT_ID_FILE), `${id}\n`);
 }
 
 /** Upper and work folder for what is mounted at `mountPoint`; relative to the state folder, free of `,` and `:`. */
@@ -148,7 +144,7 @@ export function deleteState(state: MachineState): void {
     rmdirSync(state.folder);
   } catch (error) {
     // Another tool waits for the lock already and will make its VM here.
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENOTEMPTY')) throw error;
+    if (!isSystemError(error, 'ENOTEMPTY')) throw error;
   }
 }
 
@@ -163,11 +159,17 @@ function describe(folder: string): MachineState {
 }
 
 function refuseForeign(state: MachineState): void {
-  const other = readdirSync(state.folder).find(
-    // A tool that died while it made the VM leaves only these.
-    (entry) => entry !== LOCK_FILE && !entry.startsWith(MARK_FILE),
-  );
+  const entries = readdirSync(state.folder);
+  // A tool that died while it made the VM leaves only these.
+  const other = entries.find((entry) => entry !== LOCK_FILE && !entry.startsWith(MARK_FILE));
   if (other === undefined) return;
+  if (entries.includes(MARK_FILE)) {
+    throw new MachineError(
+      'vm-folder-damaged',
+      `${join(state.folder, MARK_FILE)} is damaged, or of another version of handlerkit, so nothing here is touched. ` +
+        `If this is a VM that you can do without, delete its folder by hand: rm -r ${state.folder}`,
+    );
+  }
   throw new MachineError(
     'vm-folder-not-ours',
     `${state.folder} is not the folder of a VM: it holds ${JSON.stringify(other)} and no ${MARK_FILE} of handlerkit. ` +
@@ -179,7 +181,7 @@ function readRecord<T>(file: string, schema: z.ZodType<T>): T | undefined {
   try {
     return schema.parse(JSON.parse(readFileSync(file, 'utf8')));
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'EACCES') {
+    if (isSystemError(error, 'EACCES')) {
       throw new MachineError(
         'vm-folder-not-ours',
         `${file} belongs to another user. Use the VM as that user.`,
@@ -187,17 +189,4 @@ function readRecord<T>(file: string, schema: z.ZodType<T>): T | undefined {
     }
     return undefined;
   }
-}
-
-function writeWhole(file: string, text: string): void {
-  const temporary = `${file}.${process.pid}.tmp`;
-  const fd = openSync(temporary, 'w', 0o600);
-  try {
-    // Not writeSync: on a disk that is almost full that writes a part, and says nothing.
-    writeFileSync(fd, text);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(temporary, file);
 }

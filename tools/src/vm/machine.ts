@@ -78,8 +78,8 @@ export interface MachineDeps {
 
 /**
  * Opens the VM in `stateFolder`, made when there is none. Several tools may have it open at the same time.
- * Throws `MachineError`: `vm-folder-not-ours`, `vm-other-isolation` (it was made with another kind), `vm-other-network`
- * (it runs with another network), `vm-overlay-unavailable` (asked for, not possible), `vm-tool-missing`, `vm-locked`.
+ * Throws `MachineError`: `vm-folder-not-ours`, `vm-folder-damaged`, `vm-other-isolation` (it was made with another kind),
+ * `vm-other-network` (it runs with another network), `vm-overlay-unavailable` (asked for, not possible), `vm-tool-missing`, `vm-locked`.
  */
 export async function openMachine(options: MachineOptions, deps: MachineDeps): Promise<OpenMachine> {
   const state = prepareState(options.stateFolder);
@@ -93,7 +93,7 @@ export async function openMachine(options: MachineOptions, deps: MachineDeps): P
 
 /**
  * Ends every process of the VM and deletes its folder. A missing VM is fine. Throws `vm-folder-not-ours` for a folder
- * that this tool did not make, and then deletes nothing.
+ * that this tool did not make, `vm-folder-damaged` for one that may be a VM, and then deletes nothing.
  */
 export async function destroyMachine(stateFolder: string, deps: MachineDeps): Promise<void> {
   await whileEnded(stateFolder, deps, deleteState);

@@ -7,9 +7,11 @@ import { basename } from 'node:path';
 import {
   formatHandlerFolder,
   formatHandlerName,
+  HANDLER_MANIFEST_FILE,
   isVersion,
   PUBLISHER_MANIFEST_FILE,
   parseHandlerFolder,
+  parseHandlerManifest,
 } from '@handlerkit/sdk/contract';
 import type { Entry, ZipFile } from 'yauzl';
 import { openPromise } from 'yauzl';
@@ -19,18 +21,25 @@ export interface PackageIdentity {
   readonly publisher: string;
   readonly type: string;
   readonly version: string;
+  /** True for a package whose handler manifest says that one handler can have several configurations. */
+  readonly supportsMultiple?: boolean;
 }
 
 /** What the user said about the package; each part wins over what the package says. */
-export type StatedIdentity = { readonly [Key in keyof PackageIdentity]?: string | undefined };
+export type StatedIdentity = {
+  readonly [Key in 'publisher' | 'type' | 'version']?: string | undefined;
+};
 
 /**
  * Finds out which extension the zip `file` is. Throws `NOT_A_PACKAGE` for a file that is no zip, `PACKAGE_UNNAMED` when
  * neither the package, nor its file name, nor `stated` says it, and `WRONG_USAGE` for a stated part that cannot be one.
  */
 export async function readPackageIdentity(file: string, stated: StatedIdentity): Promise<PackageIdentity> {
-  const text = await readPublisherManifest(file);
-  const found = text === undefined ? parsePackageFile(basename(file)) : parsePublisherManifest(text);
+  const { publisherManifest, handlerManifest } = await readManifests(file);
+  const found =
+    publisherManifest === undefined
+      ? parsePackageFile(basename(file))
+      : parsePublisherManifest(publisherManifest);
   const publisher = stated.publisher ?? found?.publisher;
   const type = stated.type ?? found?.type;
   const version = stated.version ?? found?.version;
@@ -46,7 +55,8 @@ export async function readPackageIdentity(file: string, stated: StatedIdentity):
   }
   const identity = { publisher, type, version };
   checkIdentity(identity, file);
-  return identity;
+  const supportsMultiple = handlerManifest !== undefined && isMultiple(handlerManifest);
+  return supportsMultiple ? { ...identity, supportsMultiple } : identity;
 }
 
 /** Reads the three names out of a `manifest.xml`; `undefined` when one is missing. */
@@ -75,7 +85,7 @@ export function parsePackageFile(fileName: string): PackageIdentity | undefined 
   return { publisher: parsed.handlerName.slice(0, at), type, version: parsed.version };
 }
 
-/** More than any real `manifest.xml` has; a larger one is not read. */
+/** More than any real manifest has; a larger one is not read. */
 const MANIFEST_LIMIT_BYTES = 1024 * 1024;
 
 /** The names become folder names, and the agent splits those at the last `-`. */
@@ -96,13 +106,32 @@ function checkIdentity(identity: PackageIdentity, file: string): void {
   }
 }
 
-async function readPublisherManifest(file: string): Promise<string | undefined> {
+interface Manifests {
+  readonly publisherManifest: string | undefined;
+  readonly handlerManifest: string | undefined;
+}
+
+/** A manifest that the agent cannot read is its business: it says so when the package is set. */
+function isMultiple(handlerManifest: string): boolean {
+  try {
+    return parseHandlerManifest(handlerManifest, HANDLER_MANIFEST_FILE).supportsMultipleExtensions;
+  } catch {
+    return false;
+  }
+}
+
+async function readManifests(file: string): Promise<Manifests> {
   const zip = await openZip(file);
+  let publisherManifest: string | undefined;
+  let handlerManifest: string | undefined;
   try {
     for await (const entry of zip.eachEntry()) {
-      if (entry.fileName === PUBLISHER_MANIFEST_FILE) return await readEntry(zip, entry, file);
+      if (entry.fileName === PUBLISHER_MANIFEST_FILE) publisherManifest ??= await readEntry(zip, entry, file);
+      // The agent takes the first file of this name, wherever it is.
+      if (basename(entry.fileName) === HANDLER_MANIFEST_FILE)
+        handlerManifest ??= await readEntry(zip, entry, file);
     }
-    return undefined;
+    return { publisherManifest, handlerManifest };
   } catch (thrown) {
     if (thrown instanceof ToolError) throw thrown;
     throw notAPackage(file, thrown);
@@ -123,7 +152,7 @@ async function openZip(file: string): Promise<ZipFile> {
 
 async function readEntry(zip: ZipFile, entry: Entry, file: string): Promise<string | undefined> {
   if (entry.uncompressedSize > MANIFEST_LIMIT_BYTES) {
-    throw new ToolError('NOT_A_PACKAGE', `${PUBLISHER_MANIFEST_FILE} in the package is larger than 1 MiB.`, {
+    throw new ToolError('NOT_A_PACKAGE', `${entry.fileName} in the package is larger than 1 MiB.`, {
       file,
       hint: 'Pack the extension again: handlerkit pack.',
     });

@@ -124,7 +124,7 @@ describe('the store of a VM', () => {
   });
 
   it('becomes the goal state of all extensions, without what only the platform knows', () => {
-    expect(formatGoalState('/vm', STORE, 'Bare')).toEqual({
+    expect(formatGoalState('/vm', STORE, ['Bare'])).toEqual({
       id: 'incarnation_4',
       extensions: [
         {

@@ -23,6 +23,7 @@ import type { Located } from '@handlerkit/sdk/contract';
 import {
   ContractError,
   decodeArray,
+  decodeBoolean,
   decodeNumber,
   decodeObject,
   decodeString,
@@ -60,6 +61,8 @@ export interface StoredExtension {
   readonly settings: StoredSettings | null;
   readonly sequence: number;
   readonly forceUpdateTag: string | null;
+  /** True for one of several configurations of its handler, or one that can get others beside it. */
+  readonly isConfiguration?: boolean;
 }
 
 export interface VmStore {
@@ -143,14 +146,33 @@ export interface KeptPackage {
   readonly packageDigest: string;
 }
 
-/** The goal state that the agent is to bring about; `uninstall` names the one extension that is to go. */
-export function formatGoalState(folder: string, store: VmStore, uninstall?: string): GoalState {
+/**
+ * The goal state that the agent is to bring about; `leaving` names the extensions that are to go. One of several
+ * configurations is disabled as long as another one of its handler stays; with the last the handler is uninstalled.
+ */
+export function formatGoalState(folder: string, store: VmStore, leaving: readonly string[] = []): GoalState {
+  const isLeaving = (extension: StoredExtension): boolean => leaving.includes(extension.name);
+  const staying = new Set(store.extensions.filter((one) => !isLeaving(one)).map(handlerNameOf));
   return {
     id: `incarnation_${store.incarnation}`,
-    extensions: store.extensions.map((extension) =>
-      toGoalState(folder, extension, extension.name === uninstall ? 'uninstall' : 'enabled'),
-    ),
+    extensions: store.extensions.map((extension) => {
+      const isHandlerStaying = extension.isConfiguration === true && staying.has(handlerNameOf(extension));
+      const requestedState = isLeaving(extension) && !isHandlerStaying ? 'uninstall' : 'enabled';
+      return {
+        ...toGoalState(folder, extension, requestedState),
+        ...(extension.isConfiguration === true && {
+          extensionName: extension.name,
+          extensionState: isLeaving(extension) ? 'disabled' : 'enabled',
+        }),
+      };
+    }),
   };
+}
+
+/** The extensions that are configurations of one handler, or its only one; names of handlers are compared in any case. */
+export function extensionsOf(store: VmStore, handlerName: string): readonly StoredExtension[] {
+  const name = handlerName.toLowerCase();
+  return store.extensions.filter((extension) => handlerNameOf(extension).toLowerCase() === name);
 }
 
 /** The extension of that name, in any case, as resource names on Azure are compared. */
@@ -256,6 +278,7 @@ function decodeExtension(at: Located): StoredExtension {
     settings: optional(member(at, 'settings'), () => decodeSettings(member(at, 'settings')), null),
     sequence: decodeCount(member(at, 'sequence')),
     forceUpdateTag: optional(member(at, 'forceUpdateTag'), decodeString, null),
+    ...(optional(member(at, 'isConfiguration'), decodeBoolean, false) && { isConfiguration: true }),
   };
 }
 
