@@ -73,3 +73,5 @@ export { isSystemd, openSystemdUnit } from './systemd-unit.ts';
 export type { UnitStatus } from './systemd-unit-status.ts';
 export type { ServiceDescription, UnitOwner } from './systemd-unit-text.ts';
 export { formatUnit } from './systemd-unit-text.ts';
+export type { WriteOptions } from './whole-file.ts';
+export { readTextIfThere, writeWholeFile } from './whole-file.ts';

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -60,5 +60,10 @@ it('names a program that is not there', async () => {
 });
 
 it('does not begin when it was stopped before', async () => {
-  await expect(runChild(['true'], { ...options, signal: AbortSignal.abort() })).rejects.toThrow('abort');
+  const folder = mkdtempSync(join(tmpdir(), 'child-'));
+  const begun = join(folder, 'begun');
+  const running = runChild(['touch', begun], { ...options, signal: AbortSignal.abort() });
+  await expect(running).rejects.toThrow('abort');
+  expect(existsSync(begun)).toBe(false);
+  rmSync(folder, { recursive: true });
 });

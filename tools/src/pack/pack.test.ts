@@ -82,6 +82,16 @@ it.each<[object, string]>([
   expect(await readdir(join(folder, 'hello'))).not.toContain('dist');
 });
 
+it('says how to write the zip elsewhere when there is no place for it', async () => {
+  writeFileSync(join(folder, 'file'), '');
+  const options = { folder: fixture, out: join(folder, 'file/hello.zip') };
+  await expect(packProject(options, { ...deps, env: {} })).rejects.toMatchObject({
+    code: 'ENOTDIR',
+    file: expect.stringContaining(join(folder, 'file')),
+    hint: expect.stringContaining('--out'),
+  });
+});
+
 it('leaves no temporary file when the program cannot be compiled', { timeout: 60_000 }, async () => {
   cpSync(fixture, join(folder, 'hello'), { recursive: true });
   writeFileSync(join(folder, 'hello/src/main.ts'), 'this is no program');

@@ -2,7 +2,8 @@
  * `handlerkit pack`: from a project to the zip that the agent installs. The recipe: read the project, fetch the
  * runtimes, compile the program for each architecture, generate the manifests and the launcher, write the zip.
  */
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, mkdtemp } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Architecture, ExtensionDescription } from '@handlerkit/sdk';
 import {
@@ -11,7 +12,8 @@ import {
   HANDLER_MANIFEST_FILE,
   PUBLISHER_MANIFEST_FILE,
 } from '@handlerkit/sdk/contract';
-import { ToolError } from '../errors.ts';
+import { ToolError, toToolError } from '../errors.ts';
+import { makeFolders } from '../folders.ts';
 import { type Project, readProject } from '../project.ts';
 import { type Bundle, compileBundle } from './bundle.ts';
 import { createDeflate } from './deflate.ts';
@@ -19,6 +21,7 @@ import { formatLauncher, LAUNCHER_FILE, programFile } from './launcher.ts';
 import { findPackages, formatLicenses } from './licenses.ts';
 import { formatPublisherManifest } from './manifest-xml.ts';
 import { BUN_RUNTIMES, checkRuntime, fetchRuntime, hostArchitecture } from './runtime.ts';
+import { withWorkFolder } from './work-folder.ts';
 import { writeZip, type ZipEntry } from './zip.ts';
 
 export interface PackOptions {
@@ -60,9 +63,8 @@ export async function packProject(options: PackOptions, deps: PackDeps): Promise
   const { version } = description;
   const file = resolve(options.out ?? join(project.folder, 'dist', `${handlerName}-${version}.zip`));
   const architectures = [...new Set(options.architectures ?? description.architectures)].sort().reverse();
-  await mkdir(dirname(file), { recursive: true });
-  const work = await mkdtemp(join(dirname(file), '.work-'));
-  try {
+  await makeOutputFolder(dirname(file));
+  return await withWorkFolder(dirname(file), async (work) => {
     const runtimeDeps = { ...deps, folder: project.folder };
     const bun = await fetchRuntime(BUN_RUNTIMES[hostArchitecture()], runtimeDeps);
     const bundles = new Map<Architecture, Bundle>();
@@ -85,13 +87,23 @@ export async function packProject(options: PackOptions, deps: PackDeps): Promise
       entries: written.entries.map(({ name, sizeBytes }) => ({ name, sizeBytes })),
       warnings: [...bundles.values()].some((bundle) => bundle.holdsBuildPath) ? [BUILD_PATH_WARNING] : [],
     };
-  } finally {
-    await rm(work, { recursive: true, force: true });
-  }
+  });
 }
 
 const BUILD_PATH_WARNING =
   'The program holds the path of this folder (a module uses import.meta.url, __dirname or __filename): on the VM that path does not exist, and another folder gives another package.';
+
+/** Before anything is fetched: the folder of the project may be one that only others write. */
+async function makeOutputFolder(folder: string): Promise<void> {
+  try {
+    makeFolders(folder);
+    await access(folder, constants.W_OK);
+  } catch (thrown) {
+    const { code, message, file = folder } = toToolError(thrown);
+    const hint = 'Write the zip to another place with --out FILE.';
+    throw new ToolError(code, message, { file, hint, cause: thrown });
+  }
+}
 
 /** The agent takes the first manifest that it finds anywhere in the package. Source: agent-contract 1.3. */
 function refuseSecondManifest(project: Project): void {

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { mkdtemp, readdir, rm, stat, utimes } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -142,14 +142,6 @@ it('stops npm and cleans up when the user interrupts', async () => {
   server.once('request', () => stop.abort());
   await expect(fetching).rejects.toThrow();
   expect(await readdir(cache)).toEqual([]);
-});
-
-it('clears what a killed download left a day ago, and not a download that is going on', async () => {
-  mkdirSync(join(cache, '.download-old'), { recursive: true });
-  mkdirSync(join(cache, '.download-new'));
-  await utimes(join(cache, '.download-old'), 0, 0);
-  await fetchRuntime(pinned, deps);
-  expect((await readdir(cache)).filter((name) => name.startsWith('.download'))).toEqual(['.download-new']);
 });
 
 it('refuses the runtime that this release cannot pack', () => {

@@ -4,13 +4,15 @@
  */
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { chmod, lstat, mkdir, mkdtemp, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { chmod, lstat, open, readdir, rename } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { Architecture, Runtime } from '@handlerkit/sdk';
 import { extract } from 'tar';
 import { ToolError } from '../errors.ts';
+import { makeFolders } from '../folders.ts';
 import { runChild } from './child-program.ts';
+import { withWorkFolder } from './work-folder.ts';
 
 /** One executable in one package of the npm registry, down to its bytes. */
 export interface PinnedRuntime {
@@ -88,22 +90,15 @@ export async function fetchRuntime(pinned: PinnedRuntime, deps: RuntimeDeps): Pr
   if ((await digestOf(target, createHash('sha256')))?.toString('hex') === pinned.sha256) return target;
   const label = `${pinned.packageName}@${pinned.version}`;
   deps.progress(`Fetching ${label}`);
-  await mkdir(cache, { recursive: true });
-  await removeAbandoned(cache);
-  const work = await mkdtemp(join(cache, TEMPORARY_PREFIX));
-  try {
+  makeFolders(cache);
+  await withWorkFolder(cache, async (work) => {
     const tarball = await download(label, work, deps);
     await checkTarball(tarball, pinned, label);
-    const executable = await unpack(tarball, pinned, work, label);
-    await rename(executable, target);
-    return target;
-  } finally {
-    await rm(work, { recursive: true, force: true });
-  }
+    await rename(await unpack(tarball, pinned, work, label), target);
+  });
+  return target;
 }
 
-const TEMPORARY_PREFIX = '.download-';
-const ABANDONED_AFTER_MS = 24 * 60 * 60 * 1000;
 const DOWNLOAD_TIMEOUT_MS = 15 * 60 * 1000;
 
 /** XDG base directory specification 0.8: a relative path in the variable is to be ignored. */
@@ -172,16 +167,4 @@ async function digestOf(file: string, hash: Hash): Promise<Buffer | undefined> {
   if (stats?.isFile() !== true) return undefined;
   for await (const chunk of createReadStream(file, { highWaterMark: 1024 * 1024 })) hash.update(chunk);
   return hash.digest();
-}
-
-/** A process that was killed could not clean up; a day later nobody is downloading there any more. */
-async function removeAbandoned(cache: string): Promise<void> {
-  for (const name of await readdir(cache)) {
-    if (!name.startsWith(TEMPORARY_PREFIX)) continue;
-    const path = join(cache, name);
-    const stats = await stat(path).catch(() => undefined);
-    if (stats !== undefined && Date.now() - stats.mtimeMs > ABANDONED_AFTER_MS) {
-      await rm(path, { recursive: true, force: true });
-    }
-  }
 }

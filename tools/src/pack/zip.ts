@@ -3,13 +3,14 @@
  * The agent unpacks with Python's zipfile: no symlinks, no names that it would bend, no zip64. Source: agent-contract 1.3;
  * APPNOTE.TXT 6.3.10 sections 4.3.7, 4.3.12, 4.3.16.
  */
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { type FileHandle, lstat, mkdtemp, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, lstat, open, rename } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { crc32, deflateRawSync } from 'node:zlib';
 import { ToolError } from '../errors.ts';
+import { withWorkFolder } from './work-folder.ts';
 
 export interface ZipEntry {
   /** Path inside the package, with `/`. */
@@ -47,9 +48,8 @@ export async function writeZip(
   checkEntryNames(entries.map((entry) => entry.name));
   const sorted = [...entries].sort((a, b) => (a.name < b.name ? -1 : 1));
   const folder = dirname(file);
-  const work = await mkdtemp(join(folder, '.pack-'));
-  const temporary = join(folder, `.${randomUUID()}.zip.tmp`);
-  try {
+  return await withWorkFolder(folder, async (work) => {
+    const temporary = join(work, 'package.zip');
     const prepared = await inParallel(sorted, availableParallelism(), (entry, index) =>
       prepare(entry, join(work, String(index)), deps.deflate),
     );
@@ -63,10 +63,7 @@ export async function writeZip(
     } finally {
       await output.close();
     }
-  } finally {
-    await rm(work, { recursive: true, force: true });
-    await rm(temporary, { force: true });
-  }
+  });
 }
 
 /** Throws {@link ToolError} for names that are absolute, climb, clash in case, or are a file and a folder at once. */
