@@ -4,8 +4,8 @@
  */
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
-import { LIB_FOLDER } from '@handlerkit/sdk/contract';
+import { basename, join, relative } from 'node:path';
+import { LIB_FOLDER, LOG_FOLDER } from '@handlerkit/sdk/contract';
 import type { CommandResult } from './handlerkit-command.ts';
 import { runHandlerkit } from './handlerkit-command.ts';
 
@@ -39,23 +39,33 @@ export interface LocalVm {
     settings: { readonly public?: unknown; readonly protected?: unknown },
     more?: readonly string[],
   ): Promise<CommandResult>;
-  show(): Promise<{
+  /** @param name of the extension; Custom Script's unless told. */
+  show(name?: string): Promise<{
     readonly sequenceNumber: number;
     readonly provisioningState: string;
     readonly typeHandlerVersion: string;
   }>;
   instanceView(): Promise<readonly InstanceView[]>;
-  delete(): Promise<void>;
+  delete(name?: string): Promise<void>;
   /** The agent's folder of the VM, on this machine. */
   agentFolder(): string;
+  /** The folder of the extensions' logs. */
+  logFolder(): string;
   /** Ends the VM and removes everything of it. */
   remove(): Promise<void>;
 }
+
+const CUSTOM_SCRIPT = 'CustomScript';
 
 export async function createLocalVm(isolation: Isolation): Promise<LocalVm> {
   const parent = mkdtempSync(join(tmpdir(), 'handlerkit-vm-test-'));
   const folder = join(parent, 'vm');
   const run: LocalVm['run'] = (words) => runHandlerkit(['vm', ...words, '--vm', folder, '--json']);
+  const agentFolder = (): string => {
+    const found = findFolder(folder, basename(LIB_FOLDER));
+    if (found === undefined) throw new Error(`no agent folder in ${folder}`);
+    return found;
+  };
   const document = async (words: readonly string[]): Promise<unknown> => {
     const { stdout, stderr } = await run(words);
     if (stdout === '') throw new Error(`handlerkit vm ${words.join(' ')} printed nothing: ${stderr}`);
@@ -82,17 +92,15 @@ export async function createLocalVm(isolation: Isolation): Promise<LocalVm> {
         rmSync(protectedFile, { force: true });
       }
     },
-    show: async () => (await document(['show', 'CustomScript'])) as Awaited<ReturnType<LocalVm['show']>>,
+    show: async (name = CUSTOM_SCRIPT) =>
+      (await document(['show', name])) as Awaited<ReturnType<LocalVm['show']>>,
     instanceView: async () => (await document(['instance-view'])) as readonly InstanceView[],
-    delete: async () => {
-      const { exitCode, stdout, stderr } = await run(['delete', 'CustomScript']);
+    delete: async (name = CUSTOM_SCRIPT) => {
+      const { exitCode, stdout, stderr } = await run(['delete', name]);
       if (exitCode !== 0) throw new Error(`vm delete failed: ${stdout}${stderr}`);
     },
-    agentFolder: () => {
-      const found = findFolder(folder, basename(LIB_FOLDER));
-      if (found === undefined) throw new Error(`no agent folder in ${folder}`);
-      return found;
-    },
+    agentFolder,
+    logFolder: () => join(agentFolder(), relative(LIB_FOLDER, LOG_FOLDER)),
     remove: async () => {
       const { exitCode, stdout, stderr } = await run(['reset']);
       if (exitCode !== 0) throw new Error(`vm reset failed: ${stdout}${stderr}`);

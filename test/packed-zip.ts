@@ -14,8 +14,10 @@ declare module 'vitest' {
     customScriptZip: string;
     /** Path of the packed probe: an extension that does what its settings say. Not detached. */
     probeZip: string;
-    /** The probe as a detached enable: six seconds at most, and run again when it was interrupted. */
+    /** The probe as a detached enable: six seconds at most, run again when it was interrupted, several configurations. */
     detachedProbeZip: string;
+    /** The probe as a daemon with a heartbeat. */
+    daemonProbeZip: string;
   }
 }
 
@@ -23,6 +25,7 @@ const EXTENSIONS = {
   customScriptZip: 'extensions/custom-script',
   probeZip: 'test/fixtures/probe',
   detachedProbeZip: 'test/fixtures/probe-detached',
+  daemonProbeZip: 'test/fixtures/probe-daemon',
 } as const;
 
 export async function setup(project: TestProject): Promise<() => void> {
@@ -37,7 +40,7 @@ export async function setup(project: TestProject): Promise<() => void> {
     project.provide(name, zip);
   };
   const results = await Promise.allSettled(
-    (['customScriptZip', 'probeZip', 'detachedProbeZip'] as const).map(packOne),
+    (['customScriptZip', 'probeZip', 'detachedProbeZip', 'daemonProbeZip'] as const).map(packOne),
   );
   const failed = results.find((result) => result.status === 'rejected');
   if (failed === undefined) return remove;

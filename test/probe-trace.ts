@@ -14,6 +14,7 @@ export interface TraceLine {
   readonly fromVersion?: string;
   readonly toVersion?: string;
   readonly disableExitCode?: OldExitCode;
+  readonly disableExitCodes?: Readonly<Record<string, OldExitCode>>;
   readonly uninstallExitCode?: OldExitCode;
   readonly pid: number;
   /** The whole environment of the process. */

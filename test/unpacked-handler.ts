@@ -68,12 +68,20 @@ export interface StartedOperation {
 export interface StartOptions {
   readonly sequence?: number;
   readonly version?: string;
+  /** Name of one of several configurations. */
+  readonly name?: string;
   /** More of the agent's variables. */
   readonly variables?: Partial<AgentVariablesInput>;
   /** Lies over the agent's variables; `undefined` takes one away. */
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Words of a command that runs the handler's. */
   readonly wrapper?: readonly string[];
+}
+
+/** Which of several versions and configurations; 1.0.0 and the only one unless told. */
+export interface Place {
+  readonly version?: string;
+  readonly name?: string;
 }
 
 export interface GivenSettings {
@@ -87,18 +95,19 @@ export interface LaidOutHandler {
   /** The handler's own log folder. */
   readonly logFolder: string;
   readonly eventsFolder: string;
+  readonly heartbeatFile: string;
   readonly dataFolder: string;
   folder(version?: string): string;
-  settingsFile(sequence: number, version?: string): string;
-  statusFile(sequence: number, version?: string): string;
+  settingsFile(sequence: number, place?: Place): string;
+  statusFile(sequence: number, place?: Place): string;
   addVersion(version: string): void;
-  writeSettings(sequence: number, settings: GivenSettings, version?: string): void;
+  writeSettings(sequence: number, settings: GivenSettings, place?: Place): void;
   start(operation: Operation, options?: StartOptions): StartedOperation;
   /** Starts and waits for the end. */
   run(operation: Operation, options?: StartOptions): Promise<EndedOperation>;
   /** Writes settings and runs enable. */
   enable(sequence: number, settings: GivenSettings): Promise<EndedOperation & { readonly status: Status }>;
-  readStatus(sequence: number, version?: string): Status | undefined;
+  readStatus(sequence: number, place?: Place): Status | undefined;
   /** What the agent would report of a status. */
   judge(sequence: number): StatusVerdict;
   trace(): TraceLine[];
@@ -139,11 +148,11 @@ export function layOutHandler(unpacked: UnpackedPackage): LaidOutHandler {
   const logFolder = join(root, 'log', handlerName);
   const folder = (version = VERSION): string => join(libFolder, formatHandlerFolder(handlerName, version));
   const environment = (version: string) => agentHandlerEnvironment(folder(version), logFolder);
-  const { eventsFolder } = environment(VERSION);
-  const settingsFile = (sequence: number, version = VERSION): string =>
-    join(folder(version), CONFIG_FOLDER, formatSettingsFile(sequence));
-  const statusFile = (sequence: number, version = VERSION): string =>
-    join(folder(version), STATUS_FOLDER, formatStatusFile(sequence));
+  const { eventsFolder, heartbeatFile } = environment(VERSION);
+  const settingsFile: LaidOutHandler['settingsFile'] = (sequence, { version, name } = {}) =>
+    join(folder(version), CONFIG_FOLDER, formatSettingsFile(sequence, name));
+  const statusFile: LaidOutHandler['statusFile'] = (sequence, { version, name } = {}) =>
+    join(folder(version), STATUS_FOLDER, formatStatusFile(sequence, name));
   const readText = (file: string): string | undefined =>
     existsSync(file) ? readFileSync(file, 'utf8') : undefined;
   let outputs = 0;
@@ -163,12 +172,13 @@ export function layOutHandler(unpacked: UnpackedPackage): LaidOutHandler {
   writeFileSync(join(libFolder, names.privateKey), certificate.privateKeyFileText, { mode: 0o600 });
 
   const start: LaidOutHandler['start'] = (operation, options = {}) => {
-    const { sequence = 0, version = VERSION, variables, env, wrapper = [] } = options;
+    const { sequence = 0, version = VERSION, name, variables, env, wrapper = [] } = options;
     const contract = formatAgentVariables({
       extensionPath: folder(version),
       extensionVersion: version,
       wireProtocolAddress: WIRE_SERVER_ADDRESS,
       sequenceNumber: sequence,
+      extensionName: name,
       ...variables,
     });
     const text = readFileSync(join(folder(version), HANDLER_MANIFEST_FILE), 'utf8');
@@ -195,12 +205,12 @@ export function layOutHandler(unpacked: UnpackedPackage): LaidOutHandler {
     const pid = child.pid ?? 0;
     return { pid, ended, signalGroup: (name) => process.kill(-pid, name) };
   };
-  const readStatus: LaidOutHandler['readStatus'] = (sequence, version) => {
-    const file = statusFile(sequence, version);
+  const readStatus: LaidOutHandler['readStatus'] = (sequence, place) => {
+    const file = statusFile(sequence, place);
     const text = readText(file);
     return text === undefined ? undefined : parseStatus(text, file);
   };
-  const writeSettings: LaidOutHandler['writeSettings'] = (sequence, settings, version) => {
+  const writeSettings: LaidOutHandler['writeSettings'] = (sequence, settings, place) => {
     const isProtected = settings.protected !== undefined;
     const text = formatSettings({
       publicSettings: settings.public ?? null,
@@ -209,7 +219,7 @@ export function layOutHandler(unpacked: UnpackedPackage): LaidOutHandler {
         : null,
       thumbprint: isProtected ? certificate.thumbprint : null,
     });
-    writeFileSync(settingsFile(sequence, version), text);
+    writeFileSync(settingsFile(sequence, place), text);
   };
   const processes = (): number[] => findProcesses(root);
 
@@ -217,6 +227,7 @@ export function layOutHandler(unpacked: UnpackedPackage): LaidOutHandler {
     libFolder,
     logFolder,
     eventsFolder,
+    heartbeatFile,
     dataFolder: join(libFolder, `${handlerName}.data`),
     folder,
     settingsFile,

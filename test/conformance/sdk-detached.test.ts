@@ -155,11 +155,14 @@ describe('a detached enable of a packed handler', () => {
     expect(update).toMatchObject({ exitCode: 0, stderr: '' });
     await handler.run('uninstall');
     rmSync(handler.folder(), { recursive: true });
-    handler.writeSettings(0, waiting(), '1.1.0');
+    handler.writeSettings(0, waiting(), { version: '1.1.0' });
     await handler.run('enable', { version: '1.1.0' });
-    expect(handler.readStatus(0, '1.1.0')?.status).toBe('transitioning');
+    expect(handler.readStatus(0, { version: '1.1.0' })?.status).toBe('transitioning');
     writeFileSync(gate(), '');
-    await until('the result in the new version', () => handler.readStatus(0, '1.1.0')?.status === 'success');
+    await until(
+      'the result in the new version',
+      () => handler.readStatus(0, { version: '1.1.0' })?.status === 'success',
+    );
     expect(handler.trace().filter(({ operation }) => operation === 'enable')).toMatchObject([{ pid }]);
   });
 

@@ -2,13 +2,24 @@
  * Which enable runs, how often, and how it ends when it is disturbed: a packed handler in real processes, with what no
  * agent brings about by itself. Which fact of the contract each test proves stands in `README.md`.
  */
-import { appendFileSync, existsSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import {
   AGENT_VARIABLES,
+  DISABLE_NOT_RUN,
   EXIT_CODES,
   formatSequenceFile,
   HANDLER_ENVIRONMENT_FILE,
+  NOT_RUN,
 } from '@handlerkit/sdk/contract';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
 import { until } from '../await-condition.ts';
@@ -328,5 +339,62 @@ describe('enable of a packed handler', () => {
       expect(newer.status.message).toBe('Enable succeeded: goes on');
       expectInterrupted('its process was killed');
     });
+  });
+
+  describe('bears what another version has left', () => {
+    it('state with members that it does not know', async () => {
+      const { status } = await handler.enable(3, { public: { steps: [{ do: 'end', message: 'kept' }] } });
+      const file = join(handler.folder(), 'journal.json');
+      const journal: unknown = JSON.parse(readFileSync(file, 'utf8'));
+      writeFileSync(file, JSON.stringify({ ...Object(journal), format: 99, newer: { deep: [1] } }));
+      rmSync(handler.statusFile(3));
+      expect((await handler.run('enable', { sequence: 3 })).exitCode).toBe(0);
+      expect(handler.readStatus(3)).toEqual(status);
+      expect(runs()).toBe(1);
+    });
+
+    it.each(['', '{"sequence": 3', '[]'])(
+      'state that is no state: %j; the stored number decides',
+      async (text) => {
+        await handler.enable(3, { public: {} });
+        writeFileSync(join(handler.folder(), 'journal.json'), text);
+        await handler.run('enable', { sequence: 3 });
+        expect(runs()).toBe(1);
+        await handler.enable(4, { public: {} });
+        expect(runs()).toBe(2);
+      },
+    );
+
+    it('the leftovers of another life: its number, its journal and its lock', async () => {
+      // As in a VM that was made from the image of another one: everything is there, and no process of it lives.
+      await handler.enable(0, { public: {} });
+      symlinkSync('999999:1:other-boot', join(handler.dataFolder, '.lock'));
+      expect((await handler.enable(1, { public: {} })).status.status).toBe('success');
+      expect(runs()).toBe(2);
+    });
+  });
+
+  it.each([
+    ['a number', '3', 3],
+    ['a time-out, as the agent counts it', '1011', 1011],
+    ['the word for a command that belongs to no update', NOT_RUN, 'not-run'],
+    ['the word for an old version that was not enabled', DISABLE_NOT_RUN, 'not-run'],
+    ['nothing', undefined, 'not-run'],
+  ] as const)('the exit code of an old version is typed: %s', async (_, text, typed) => {
+    const variables = { updatingFromVersion: '0.9.0', targetVersion: '1.0.0', disableExitCode: text };
+    mkdirSync(handler.folder('0.9.0'));
+    const { exitCode, stderr } = await handler.run('update', { variables });
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
+    await handler.run('install', { variables: { uninstallExitCode: text } });
+    expect(handler.trace()).toMatchObject([
+      { operation: 'update', disableExitCode: typed, fromVersion: '0.9.0', toVersion: '1.0.0' },
+      { operation: 'install', uninstallExitCode: typed },
+    ]);
+  });
+
+  it('update without the old version’s number fails with 53 and says why', async () => {
+    const { exitCode, stderr } = await handler.run('update');
+    expect(exitCode).toBe(EXIT_CODES.configurationError);
+    expect(stderr).toContain('Update failed: ENVIRONMENT_INVALID: the agent does not say which version');
   });
 });

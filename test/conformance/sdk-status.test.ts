@@ -315,7 +315,7 @@ describe('a packed handler', () => {
         message: `line ${n}`,
       }));
       handler.writeSettings(0, { public: { steps } });
-      handler.writeSettings(0, { public: { steps } }, '1.1.0');
+      handler.writeSettings(0, { public: { steps } }, { version: '1.1.0' });
       await Promise.all([
         handler.run('enable'),
         handler.run('enable', { version: '1.1.0' }),
