@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { RequestedExtension } from './extension-change.ts';
-import { findFormer, planExtension } from './extension-change.ts';
+import { findFormer, followVersion, planExtension } from './extension-change.ts';
 import type { StoredExtension, StoredSettings } from './store.ts';
 import { EMPTY_STORE } from './store.ts';
 
@@ -113,5 +113,33 @@ describe('the instance that a request is about', () => {
     expect(() => findFormer(store, identity, 'second')).toThrow(
       expect.objectContaining({ code: 'ALREADY_SET', hint: expect.stringContaining('vm delete mine') }),
     );
+  });
+
+  describe('of a package that supports several configurations', () => {
+    const multiple = { ...identity, supportsMultiple: true };
+    const two = {
+      ...EMPTY_STORE,
+      extensions: ['web', 'db'].map((name) => ({ ...FORMER, name, isConfiguration: true })),
+    };
+    it('is the only one there is, one by its name, or a new one', () => {
+      expect(findFormer(store, multiple, undefined)?.name).toBe('mine');
+      expect(findFormer(two, multiple, 'db')?.name).toBe('db');
+      expect(findFormer(two, multiple, 'new')).toBeUndefined();
+    });
+
+    it.each([
+      [multiple, undefined, 'NAME_NEEDED'],
+      [multiple, 'a.b', 'NAME_INVALID'],
+      [identity, 'db', 'ALREADY_SET'],
+    ])('is refused: %j as %j is %s', (package_, name, code) => {
+      expect(() => findFormer(two, package_, name)).toThrow(expect.objectContaining({ code }));
+    });
+
+    it('has a settings block from the beginning, and follows the version of another one', () => {
+      const plan = planExtension(undefined, { ...REQUEST, identity: multiple, settings: null }, KEPT);
+      expect(plan).toMatchObject({ isConfiguration: true, settings: NULLS, sequence: 0 });
+      const followed = followVersion({ ...FORMER, name: 'db' }, { ...plan, version: '2.0.0' });
+      expect(followed).toMatchObject({ name: 'db', version: '2.0.0', packageFile: 'b.zip', sequence: 5 });
+    });
   });
 });

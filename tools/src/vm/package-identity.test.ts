@@ -33,6 +33,26 @@ describe('which extension a package is', () => {
     expect(await readPackageIdentity(file, {})).toEqual(IDENTITY);
   });
 
+  it.each([
+    ['"true"', true, 'the text that the agent takes for true'],
+    ['true', true, 'true'],
+    ['false', false, 'false'],
+    ['1', false, 'no boolean'],
+  ])(
+    'comes with what its handler manifest says of several configurations: %s, %s',
+    async (value, expected) => {
+      const handler = `[{"version": 1.0, "handlerManifest": {"supportsMultipleExtensions": ${value}}}]`;
+      const files = { 'manifest.xml': MANIFEST, 'HandlerManifest.json': handler };
+      const identity = await readPackageIdentity(await writeZip('a.zip', files), {});
+      expect(identity).toEqual(expected ? { ...IDENTITY, supportsMultiple: true } : IDENTITY);
+    },
+  );
+
+  it('does not depend on a handler manifest that nobody can read', async () => {
+    const files = { 'manifest.xml': MANIFEST, 'HandlerManifest.json': 'no JSON' };
+    expect(await readPackageIdentity(await writeZip('a.zip', files), {})).toEqual(IDENTITY);
+  });
+
   it('is what the user says, where the user says it', async () => {
     const file = await writeZip('a.zip', { 'manifest.xml': MANIFEST });
     expect(await readPackageIdentity(file, { version: '2.0' })).toEqual({ ...IDENTITY, version: '2.0' });

@@ -123,6 +123,31 @@ describe('the store of a VM', () => {
     expect(findExtension(STORE, 'Greet')).toBeUndefined();
   });
 
+  it('disables one of several configurations, and uninstalls the handler with the last', () => {
+    const one = { ...GREETER, isConfiguration: true };
+    const two = { ...one, name: 'Second' };
+    const store = { ...STORE, extensions: [one, two] };
+    writeStore(folder, store);
+    expect(readStore(folder)).toEqual(store);
+    const wanted = (leaving: readonly string[]) =>
+      formatGoalState('/vm', store, leaving).extensions.map(
+        ({ extensionName, requestedState, extensionState }) => [
+          extensionName,
+          requestedState,
+          extensionState,
+        ],
+      );
+    expect(wanted([])).toEqual([
+      ['Greeter', 'enabled', 'enabled'],
+      ['Second', 'enabled', 'enabled'],
+    ]);
+    expect(wanted(['Second'])).toEqual([
+      ['Greeter', 'enabled', 'enabled'],
+      ['Second', 'enabled', 'disabled'],
+    ]);
+    expect(wanted(['Greeter', 'Second']).map((row) => row[1])).toEqual(['uninstall', 'uninstall']);
+  });
+
   it('becomes the goal state of all extensions, without what only the platform knows', () => {
     expect(formatGoalState('/vm', STORE, ['Bare'])).toEqual({
       id: 'incarnation_4',
