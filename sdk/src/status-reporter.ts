@@ -1,6 +1,7 @@
 /**
  * What the author's code says while enable works: progress, and of a daemon that it works, or how badly.
  */
+import { REPORT_HEARTBEAT_KEY } from './contract/handler-manifest.ts';
 import { HEARTBEAT_INTERVAL_SECONDS } from './contract/heartbeat.ts';
 import type { Status } from './contract/status.ts';
 import { isFinal } from './contract/status.ts';
@@ -118,7 +119,7 @@ export function createRunReporter(input: RunReporterInput): RunReporter {
       },
       heartbeat: async (health) => {
         if (heartbeat === undefined) {
-          const advice = 'set manifest.reportHeartbeat to true in extension.json';
+          const advice = `set manifest.${REPORT_HEARTBEAT_KEY} to true in extension.json`;
           throw new HandlerError('HANDLER_FAILED', `status.heartbeat has no effect: ${advice}`);
         }
         heartbeat.say(health);

@@ -24,6 +24,10 @@ export const UPDATE_WITH_INSTALL = 'UpdateWithInstall';
 /** The update mode in which the new version is not installed. */
 export const UPDATE_WITHOUT_INSTALL = 'UpdateWithoutInstall';
 
+/** Keys of the manifest that messages to authors name; `extension.json` has them too. */
+export const REPORT_HEARTBEAT_KEY = 'reportHeartbeat';
+export const SUPPORTS_MULTIPLE_KEY = 'supportsMultipleExtensions';
+
 /** What the agent reads from a handler manifest, with its defaults. */
 export interface HandlerManifest {
   /** Command line per operation, relative to the handler's folder; `undefined` where the manifest has none. */
@@ -54,7 +58,7 @@ export const COMMAND_KEYS: Readonly<Record<Operation, string>> = {
   uninstall: 'uninstallCommand',
 };
 
-const BOOLEAN_KEYS = ['reportHeartbeat', 'continueOnUpdateFailure', 'supportsMultipleExtensions'] as const;
+const BOOLEAN_KEYS = [REPORT_HEARTBEAT_KEY, 'continueOnUpdateFailure', SUPPORTS_MULTIPLE_KEY] as const;
 
 /**
  * Reads the manifest as the agent does: an array whose first element counts; real booleans and the text "true" in any

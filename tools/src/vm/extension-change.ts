@@ -4,7 +4,7 @@
  * Source: docs-and-reliability 1.9 (names, forceUpdateTag); `az vm extension set` replaces the whole resource, so
  * settings that are not given are gone afterwards.
  */
-import { formatHandlerName } from '@handlerkit/sdk/contract';
+import { formatHandlerName, SUPPORTS_MULTIPLE_KEY } from '@handlerkit/sdk/contract';
 import { ToolError } from '../errors.ts';
 import type { PackageIdentity } from './package-identity.ts';
 import { canonicalJson } from './settings-argument.ts';
@@ -44,7 +44,7 @@ export function findFormer(
         })
       : new ToolError(
           'ALREADY_SET',
-          `${handlerName} is on this VM as ${names}, and this package supports only one: its manifest.supportsMultipleExtensions is not true.`,
+          `${handlerName} is on this VM as ${names}, and this package supports only one: its manifest.${SUPPORTS_MULTIPLE_KEY} is not true.`,
           { hint: 'Delete all but one of them with handlerkit vm delete.' },
         );
   }
@@ -68,7 +68,7 @@ export function findFormer(
   if (ofHandler !== undefined && ofName === undefined && identity.supportsMultiple !== true) {
     throw new ToolError(
       'ALREADY_SET',
-      `${handlerName} is on this VM already, as "${ofHandler.name}"; Azure allows it once per VM, because it does not say manifest.supportsMultipleExtensions.`,
+      `${handlerName} is on this VM already, as "${ofHandler.name}"; Azure allows it once per VM, because it does not say manifest.${SUPPORTS_MULTIPLE_KEY}.`,
       { hint: `Leave out --name, or run: handlerkit vm delete ${ofHandler.name}` },
     );
   }
