@@ -59,8 +59,10 @@ export const ERROR_TABLE = {
 export interface HandlerErrorOptions {
   /** What was thrown first. For debugging in tests: it goes into no text. */
   readonly cause?: unknown;
-  /** Code in the status and in its `ErrorClarification` substatus; default: the row of {@link ERROR_TABLE}. */
+  /** Code in the status; default: the row of {@link ERROR_TABLE}. */
   readonly statusCode?: number;
+  /** Code in the status's `ErrorClarification` substatus; default: `statusCode`. */
+  readonly clarificationCode?: number;
   /** Exit code of the operation; default: the row of {@link ERROR_TABLE}. */
   readonly exitCode?: number;
 }
@@ -76,6 +78,8 @@ export class HandlerError extends Error {
   readonly code: string;
   /** Code in the status: below zero the platform's fault, above zero the user's. */
   readonly statusCode: number;
+  /** Code in the substatus `ErrorClarification`; the same, unless the status carries a program's exit code. */
+  readonly clarificationCode: number;
   readonly exitCode: number;
 
   /** `message` is shown as it is: put no secret into it. A code that the table lacks counts as `HANDLER_FAILED`. */
@@ -86,6 +90,7 @@ export class HandlerError extends Error {
       : ERROR_TABLE.HANDLER_FAILED;
     this.code = code;
     this.statusCode = options.statusCode ?? row.statusCode;
+    this.clarificationCode = options.clarificationCode ?? this.statusCode;
     this.exitCode = options.exitCode ?? row.exitCode;
   }
 }

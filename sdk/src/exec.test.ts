@@ -227,3 +227,33 @@ it('a signal to a group that has ended is no error', async () => {
   });
   expect(() => signalGroup(group, 'SIGTERM')).not.toThrow();
 });
+
+describe('a command of another user', () => {
+  const nobody = { name: 'nobody', uid: 65534, gid: 65534 };
+
+  it.runIf(process.getuid?.() === 0)(
+    'has the ids and groups of the user, and can open its streams again',
+    async () => {
+      const stdoutFile = join(folder, 'stdout');
+      const script = 'id -u; id -g; id -G; echo problem >/dev/stderr; exec </dev/stdin; cat';
+      const result = await sh(script, { user: nobody, stdin: 'canary', stdoutFile });
+      expect(result).toMatchObject({ exitCode: 0, stderr: 'problem\n' });
+      expect(result.stdout).toMatch(/^65534\n65534\n65534\ncanary$/);
+      expect(statSync(stdoutFile)).toMatchObject({ uid: 65534, gid: 65534 });
+      expect(statSync(stdoutFile).mode & 0o777).toBe(0o600);
+      // What every program shares is not given away.
+      expect((await sh('true', { user: nobody })).exitCode).toBe(0);
+      expect(statSync('/dev/null').uid).toBe(0);
+    },
+  );
+
+  it.runIf(process.getuid?.() === 0)('is ended at its limit as any other', async () => {
+    const result = await sh('sleep 60', { user: nobody, timeoutMs: 100 });
+    expect(result).toMatchObject({ timedOut: true, signal: 'SIGTERM' });
+  });
+
+  it('needs nothing when it is the user of this process', async () => {
+    const user = { name: 'me', uid: process.getuid?.() ?? -1, gid: process.getgid?.() ?? -1 };
+    expect((await sh('id -u', { user })).stdout).toBe(`${user.uid}\n`);
+  });
+});

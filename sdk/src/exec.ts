@@ -6,7 +6,7 @@
 
 import type { ChildProcess, SpawnOptions } from 'node:child_process';
 import { spawn } from 'node:child_process';
-import { constants as fsConstants } from 'node:fs';
+import { existsSync, constants as fsConstants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { constants as osConstants, tmpdir } from 'node:os';
@@ -33,8 +33,21 @@ export interface ExecOptions {
   readonly signal?: AbortSignal;
   /** Bytes of each stream that the result holds, counted from the end. */
   readonly tailBytes?: number;
+  /**
+   * Runs the program as this user, with the user's groups; output files and input then belong to the user. This process
+   * must be root, unless it is that user. No login: no PAM session, and the environment stays as `env` says. A program
+   * that cannot be started is then a result with an exit code of `setpriv`.
+   */
+  readonly user?: CommandUser;
   /** Called with the child's pid as soon as it runs; the pid is also the id of its process group. */
   readonly onStart?: (pid: number) => void;
+}
+
+/** Who runs a command. A {@link UserAccount} is one. */
+export interface CommandUser {
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
 }
 
 export interface ExecResult {
@@ -57,9 +70,9 @@ export const DEFAULT_TAIL_BYTES = 64 * 1024;
  * be started. Does not wait for processes that the child leaves behind in the background.
  */
 export async function execCommand(argv: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
-  const [program, ...args] = argv;
-  if (program === undefined) throw new HandlerError('COMMAND_NOT_STARTED', 'no program was named');
+  if (argv.length === 0) throw new HandlerError('COMMAND_NOT_STARTED', 'no program was named');
   if (options.signal?.aborted === true) return NOT_STARTED;
+  const [program = '', ...args] = [...switchUser(options.user), ...argv];
   const scratch = await mkdtemp(join(tmpdir(), 'handlerkit-exec-'));
   const files: FileHandle[] = [];
   const openFile = async (path: string, flags: number): Promise<FileHandle> => {
@@ -77,6 +90,9 @@ export async function execCommand(argv: readonly string[], options: ExecOptions 
     const stdout = await openOutput(options.stdoutFile ?? join(scratch, 'stdout'));
     const stderr = await openOutput(options.stderrFile ?? join(scratch, 'stderr'));
     const stdin = await openInput(options, scratch, openFile);
+    // A program opens its own streams again by /dev/stderr or /dev/stdin, and is stopped there by a file of root's.
+    const shared = options.stdinFile === undefined ? [stdin, stdout, stderr] : [stdout, stderr];
+    if (options.user !== undefined) await giveTo(options.user, shared);
     // The open files live on without their names, so that nothing is left behind however this process ends.
     await rm(scratch, { recursive: true, force: true });
     const started = performance.now();
@@ -137,6 +153,24 @@ const OUTPUT_FLAGS =
 /** The longest time that a timer can measure; it takes more for none. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const POLL_MS = 20;
+
+/** Where util-linux has it; looked for by path, since the child's PATH may name a folder of anyone's. */
+const SETPRIV_FILES = ['/usr/bin/setpriv', '/bin/setpriv'];
+
+/** The words before a command that make it another user's. The runtimes do not all do it themselves. */
+function switchUser(user: CommandUser | undefined): readonly string[] {
+  if (user === undefined || user.uid === process.getuid?.()) return [];
+  const refuse = (problem: string): HandlerError =>
+    new HandlerError('COMMAND_NOT_STARTED', `no program can be run as the user ${user.name}: ${problem}`);
+  if (process.getuid?.() !== 0) throw refuse('that needs root');
+  const setpriv = SETPRIV_FILES.find((file) => existsSync(file));
+  if (setpriv === undefined) throw refuse('setpriv is missing; install util-linux');
+  return [setpriv, `--reuid=${user.uid}`, `--regid=${user.gid}`, '--init-groups', '--'];
+}
+
+async function giveTo(user: CommandUser, files: readonly FileHandle[]): Promise<void> {
+  for (const file of files) if ((await file.stat()).isFile()) await file.chown(user.uid, user.gid);
+}
 
 /** What a command gives that was aborted before it began: the same as one that its abort ended. */
 const NOT_STARTED: ExecResult = {

@@ -19,7 +19,7 @@ export type { DownloadedFile, DownloadLimits, DownloadRequest } from './download
 export { DOWNLOAD_LIMITS, downloadFile } from './download/download-file.ts';
 export type { HandlerErrorOptions } from './errors.ts';
 export { ERROR_TABLE, HandlerError, isSystemError, toHandlerError } from './errors.ts';
-export type { ExecOptions, ExecResult } from './exec.ts';
+export type { CommandUser, ExecOptions, ExecResult } from './exec.ts';
 export type {
   Architecture,
   EnableDescription,
@@ -73,5 +73,7 @@ export { isSystemd, openSystemdUnit } from './systemd-unit.ts';
 export type { UnitStatus } from './systemd-unit-status.ts';
 export type { ServiceDescription, UnitOwner } from './systemd-unit-text.ts';
 export { formatUnit } from './systemd-unit-text.ts';
+export type { UserAccount } from './user-account.ts';
+export { findUserAccount } from './user-account.ts';
 export type { WriteOptions } from './whole-file.ts';
 export { readTextIfThere, writeWholeFile } from './whole-file.ts';

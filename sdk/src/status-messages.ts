@@ -44,7 +44,9 @@ export function errorStatus(operation: Operation, error: HandlerError, now: Date
     status: 'error',
     code: error.statusCode,
     message,
-    substatus: [{ name: ERROR_CLARIFICATION, status: 'error', code: error.statusCode, message: error.code }],
+    substatus: [
+      { name: ERROR_CLARIFICATION, status: 'error', code: error.clarificationCode, message: error.code },
+    ],
     time: formatTime(now),
   };
 }
