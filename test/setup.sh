@@ -12,6 +12,7 @@ needs=(
   systemd-analyze:systemd # the text of systemd units
   unshare:util-linux    # the local VM as root
   mount:mount
+  ip:iproute2           # the address of the instance metadata service, in a network namespace
 )
 
 missing=()

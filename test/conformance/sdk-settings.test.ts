@@ -120,6 +120,18 @@ describe('a packed handler reads its settings', () => {
     expect(status.message).toContain('publicSettings.greeting: is in protectedSettings too');
   });
 
+  it('and takes the last of a key that is written twice, as JavaScript does', async () => {
+    const { exitCode } = await enableText(settings('{"greeting": "first", "greeting": "last"}'));
+    expect(exitCode).toBe(0);
+    expect(handler.trace()).toMatchObject([{ greeting: 'last' }]);
+  });
+
+  it('and takes __proto__ for no key at all', async () => {
+    const { exitCode, status } = await enableText(settings('{"__proto__": {"greeting": "smuggled"}}'));
+    expect(exitCode).toBe(EXIT_CODES.configurationError);
+    expect(status?.message).toContain('__proto__');
+  });
+
   describe('that are protected', () => {
     const secret = 'a secret, decrypted';
     const digest = createHash('sha256').update(secret).digest('hex');
