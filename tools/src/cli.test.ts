@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,6 +6,9 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runCli } from './fixtures/run-cli.ts';
+
+const CLI = fileURLToPath(new URL('./cli.ts', import.meta.url));
+const NODE_OPTIONS = ['--conditions=@handlerkit/source', '--import', import.meta.resolve('tsx')];
 
 let folder: string;
 beforeAll(async () => {
@@ -52,7 +55,18 @@ describe('the command line', () => {
       'There is no option --protected-setings here. Did you mean --protected-settings?',
       'handlerkit vm set --help',
     ],
-    [['vm', 'set'], 'Something is missing after the command.', 'handlerkit vm set --help'],
+    [['vm', 'set'], '<package> is missing after the command.', 'handlerkit vm set --help'],
+    [['vm', 'show'], '<name> is missing after the command.', 'handlerkit vm show --help'],
+    [
+      ['vm', 'set', 'x.zip', '--settings', '{}', '--settings={"a":1}'],
+      'The option --settings stands there twice.',
+      undefined,
+    ],
+    [
+      ['vm', 'set', 'x.zip', '--protected-settings', '{}', '--protectedSettings', '{}'],
+      'The option --protectedSettings stands there twice.',
+      undefined,
+    ],
     [['vm', 'set', 'x.zip', '--name'], 'The option --name needs a value.', 'handlerkit vm set --help'],
     [
       ['vm', 'set', 'x.zip', '--keep-settings', '--settings', '{}'],
@@ -80,6 +94,7 @@ describe('the command line', () => {
       error: {
         code: 'WRONG_USAGE',
         message: 'There is no command "sett". Did you mean "set"?',
+        file: null,
         hint: 'handlerkit vm --help',
       },
     });
@@ -114,12 +129,45 @@ describe('the command line', () => {
   });
 
   it('runs as a program, and does nothing when it is imported', async () => {
-    const cli = fileURLToPath(new URL('./cli.ts', import.meta.url));
-    const options = ['--conditions=@handlerkit/source', '--import', import.meta.resolve('tsx')];
     const run = promisify(execFile);
-    const program = await run(process.execPath, [...options, cli, '--version']);
+    const program = await run(process.execPath, [...NODE_OPTIONS, CLI, '--version']);
     expect(program.stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
-    const imported = await run(process.execPath, [...options, '-e', `import(${JSON.stringify(cli)})`]);
+    const imported = await run(process.execPath, [...NODE_OPTIONS, '-e', `import(${JSON.stringify(CLI)})`]);
     expect(imported).toEqual({ stdout: '', stderr: '' });
   });
+
+  it.each([[['--help']], [['--help', '--json']], [['vm', 'list', '--json']]])(
+    'says that the output of %j could not be written, and exits 1',
+    (argv) => {
+      const result = runProgram('exec "$@" >/dev/full', argv);
+      expect(result).toEqual({
+        status: 1,
+        stdout: '',
+        stderr:
+          'error OUTPUT_FAILED: The output could not be written: The disk is full.\nTry: Free some space and run the command again.\n',
+      });
+    },
+  );
+
+  it('ends quietly when nobody reads on', () => {
+    // The writer starts once its reader has gone, so every write fails.
+    const script = '{ read -r _ <gone; "$@"; echo "exit $?" >&2; } | { exec <&-; echo >gone; }';
+    const result = runProgram(`mkfifo gone && ${script}`, ['--help']);
+    expect(result).toEqual({ status: 0, stdout: '', stderr: 'exit 0\n' });
+  });
+
+  it('goes on when nobody reads what it says besides', () => {
+    const result = runProgram('exec "$@" 2>/dev/full', ['vm', 'show', 'nobody']);
+    expect(result).toEqual({ status: 1, stdout: '', stderr: '' });
+  });
 });
+
+/** Runs the program as the arguments of a shell script, in the folder of the test. */
+function runProgram(
+  script: string,
+  argv: readonly string[],
+): { status: number | null; stdout: string; stderr: string } {
+  const words = ['-c', script, 'sh', process.execPath, ...NODE_OPTIONS, CLI, ...argv];
+  const { status, stdout, stderr } = spawnSync('/bin/sh', words, { cwd: folder, encoding: 'utf8' });
+  return { status, stdout, stderr };
+}

@@ -6,12 +6,19 @@ import { readFileSync, realpathSync } from 'node:fs';
 import type { Argv } from 'yargs';
 import yargs from 'yargs';
 import { registerCommands } from './commands/index.ts';
-import type { ToolError } from './errors.ts';
-import { interruptedError, TOOL_EXIT_CODES, toToolError, usageError } from './errors.ts';
+import {
+  interruptedError,
+  OUTPUT_CLOSED,
+  outputError,
+  TOOL_EXIT_CODES,
+  ToolError,
+  toToolError,
+  usageError,
+} from './errors.ts';
 import type { CommandContext, ToolDeps } from './tool-deps.ts';
 import { createToolDeps } from './tool-deps.ts';
 import { createUi } from './ui.ts';
-import { explainUsage } from './usage-text.ts';
+import { explainUsage, findRepeated } from './usage-text.ts';
 
 /** Runs one command line (without node and script) to its end and sets the exit code. Never rejects. */
 export async function main(argv: readonly string[], deps: ToolDeps = createToolDeps()): Promise<void> {
@@ -25,12 +32,14 @@ export async function main(argv: readonly string[], deps: ToolDeps = createToolD
   });
   const controller = new AbortController();
   const removeListener = deps.onInterrupt(() => controller.abort(interruptedError()));
+  deps.onOutputFailure((thrown) => controller.abort(outputError(thrown)));
   try {
     await runCommandLine(argv, { ui, deps, signal: controller.signal });
+    await deps.flushOutput();
     deps.setExitCode(TOOL_EXIT_CODES.done);
   } catch (thrown) {
     const error = explainEnd(thrown, controller.signal);
-    ui.error(error);
+    if (error.code !== OUTPUT_CLOSED) ui.error(error);
     deps.setExitCode(error.exitCode);
   } finally {
     removeListener();
@@ -40,11 +49,21 @@ export async function main(argv: readonly string[], deps: ToolDeps = createToolD
 /** Once interrupted, whatever else went wrong is a consequence; a command may say more about the interruption. */
 function explainEnd(thrown: unknown, signal: AbortSignal): ToolError {
   const error = toToolError(thrown);
-  const isAboutSignal = error.exitCode === TOOL_EXIT_CODES.interrupted;
-  return signal.aborted && !isAboutSignal ? toToolError(signal.reason) : error;
+  if (!signal.aborted || error.exitCode === TOOL_EXIT_CODES.interrupted) return error;
+  const reason = toToolError(signal.reason);
+  // A command that failed for a reason of its own did so, whoever reads of it.
+  const isAboutOutput = reason.exitCode !== TOOL_EXIT_CODES.interrupted;
+  return isAboutOutput && thrown instanceof ToolError ? error : reason;
 }
 
 async function runCommandLine(argv: readonly string[], context: CommandContext): Promise<void> {
+  const repeated = findRepeated(argv);
+  if (repeated !== undefined) {
+    throw usageError(
+      `The option ${repeated} stands there twice.`,
+      'Give it once, with all that it is to say.',
+    );
+  }
   const actions: ((context: CommandContext) => Promise<void>)[] = [];
   const parser = buildParser(argv);
   registerCommands(parser, (action) => {

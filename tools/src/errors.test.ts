@@ -21,6 +21,12 @@ describe('what is thrown becomes an error for people', () => {
       'x.y must be a string.',
       '/a.json',
     ],
+    [
+      new ContractError('/a.json', 'entri', 'is not a known key; did you mean "entry"?'),
+      'INVALID_FILE',
+      'entri is not a known key; did you mean "entry"?',
+      '/a.json',
+    ],
     [new ContractError('/a.json', '', 'is empty'), 'INVALID_FILE', 'The file is empty.', '/a.json'],
     [new HandlerError('SETTINGS_INVALID', 'No.'), 'SETTINGS_INVALID', 'No.', undefined],
     [new MachineError('vm-locked', 'Wait.'), 'VM_LOCKED', 'Wait.', undefined],

@@ -45,6 +45,23 @@ export function interruptedError(hint?: string): ToolError {
   });
 }
 
+/** Code of the error that is never printed on stdout, because it is about stdout. */
+export const OUTPUT_FAILED = 'OUTPUT_FAILED';
+/** Code of the error that is no failure: whoever read stdout has read enough, as with `| head`. */
+export const OUTPUT_CLOSED = 'OUTPUT_CLOSED';
+
+/** Stdout could not be written: {@link OUTPUT_CLOSED}, with exit code 0, when its reader is gone. */
+export function outputError(thrown: unknown): ToolError {
+  if (isBrokenPipe(thrown)) {
+    return new ToolError(OUTPUT_CLOSED, 'Nobody reads the output any more.', {
+      exitCode: TOOL_EXIT_CODES.done,
+      cause: thrown,
+    });
+  }
+  const { message, hint } = toToolError(thrown);
+  return new ToolError(OUTPUT_FAILED, `The output could not be written: ${message}`, { hint, cause: thrown });
+}
+
 /**
  * Makes a {@link ToolError} of anything thrown. An error that nobody foresaw becomes `INTERNAL`. The SDK's errors are
  * known by their names, so that `--help` does not have to load the SDK.
@@ -87,9 +104,10 @@ function internalError(message: string, cause: unknown): ToolError {
 function contractError(thrown: Error): ToolError {
   const path = textMember(thrown, 'path') ?? '';
   const problem = textMember(thrown, 'problem') ?? 'is malformed';
-  return new ToolError('INVALID_FILE', `${path === '' ? 'The file' : path} ${problem}.`, {
+  const end = /[.?!]$/.test(problem) ? '' : '.';
+  return new ToolError('INVALID_FILE', `${path === '' ? 'The file' : path} ${problem}${end}`, {
     file: textMember(thrown, 'file'),
-    hint: 'Correct the file, or make it again with the command that wrote it.',
+    hint: 'Correct the file at this place.',
     cause: thrown,
   });
 }
@@ -101,6 +119,10 @@ function systemError(thrown: Error, code: string): ToolError {
     hint: known?.hint ?? 'Run the command again with --verbose to see where it happened.',
     cause: thrown,
   });
+}
+
+function isBrokenPipe(thrown: unknown): boolean {
+  return thrown instanceof Error && textMember(thrown, 'code') === 'EPIPE';
 }
 
 function textMember(thrown: Error, key: string): string | undefined {

@@ -1,6 +1,7 @@
 /** What a command gets from the world: streams, environment, time, signals. A test gives others. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Output, Ui } from './ui.ts';
+import { watchOutput } from './watched-output.ts';
 
 export interface ToolDeps {
   readonly stdout: Output;
@@ -15,8 +16,12 @@ export interface ToolDeps {
   elapsedMs(): number;
   /** Waits; rejects with the signal's reason when it is aborted. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
-  /** Calls `listener` when the program is asked to end, or nobody reads its result any more (`| head`). Gives back what takes the listener away. */
+  /** Calls `listener` when the program is asked to end. Gives back what takes the listener away. */
   onInterrupt(listener: () => void): () => void;
+  /** Calls `listener` with the system's error when stdout cannot be written, also when this is found out late. */
+  onOutputFailure(listener: (thrown: unknown) => void): void;
+  /** Waits until all that was written to stdout is out. Rejects with the system's error when it could not be written. */
+  flushOutput(): Promise<void>;
   /** Sets the code with which the program will end. */
   setExitCode(code: number): void;
 }
@@ -31,8 +36,9 @@ export interface CommandContext {
 
 /** The world of this process. */
 export function createToolDeps(): ToolDeps {
+  const output = watchOutput(process.stdout, process.stderr);
   return {
-    stdout: process.stdout,
+    stdout: output.stdout,
     stderr: process.stderr,
     env: process.env,
     cwd: process.cwd(),
@@ -49,12 +55,12 @@ export function createToolDeps(): ToolDeps {
     },
     onInterrupt: (listener) => {
       for (const name of END_SIGNALS) process.on(name, listener);
-      process.stdout.on('error', listener);
       return () => {
         for (const name of END_SIGNALS) process.off(name, listener);
-        process.stdout.off('error', listener);
       };
     },
+    onOutputFailure: output.onFailure,
+    flushOutput: output.flush,
     setExitCode: (code) => {
       process.exitCode = code;
     },

@@ -3,7 +3,7 @@
  * document; `--quiet` leaves out the progress; colour only where the stream is a terminal and `NO_COLOR` is not set.
  */
 import { styleText } from 'node:util';
-import type { ToolError } from './errors.ts';
+import { OUTPUT_FAILED, type ToolError } from './errors.ts';
 
 /** The part of a stream that is needed: `process.stdout` and `process.stderr` have it. */
 export interface Output {
@@ -33,7 +33,7 @@ export interface Ui {
   result(text: string): void;
   /** Prints the result for programs on stdout. Prints nothing without `--json`; once per command. */
   json(value: unknown): void;
-  /** Prints an error: for people on stderr; with `--json` as the document, unless that is already there. */
+  /** Prints an error: for people on stderr; with `--json` as the document, unless that is there already or stdout fails. */
   error(error: ToolError): void;
 }
 
@@ -74,8 +74,9 @@ export function createUi(options: UiOptions): Ui {
     },
     json,
     error: (error) => {
-      if (options.json && !documentWritten) {
-        json({ error: { code: error.code, message: error.message, hint: error.hint ?? null } });
+      if (options.json && !documentWritten && error.code !== OUTPUT_FAILED) {
+        const { code, message, file = null, hint = null } = error;
+        json({ error: { code, message, file, hint } });
         return;
       }
       say(`${paint('red', 'error')} ${error.code}: ${error.message}`);
@@ -99,6 +100,11 @@ export function formatSeconds(durationMs: number): string {
   if (seconds < 60) return `${seconds.toFixed(1)} s`;
   const whole = Math.round(seconds);
   return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+}
+
+/** The first line of a message that may be long; `no message` when there is none. */
+export function firstLine(message: string | null | undefined): string {
+  return (message ?? '').split('\n', 1)[0] || 'no message';
 }
 
 /** Rows as columns, the first row being the head. */

@@ -6,7 +6,7 @@ import { editDistance, nearestName } from '@handlerkit/sdk';
  * user wrote.
  */
 export function explainUsage(message: string, current: unknown, argv: readonly string[]): [string, string] {
-  const { commands, options } = readHelp(current);
+  const { commands, options, operands } = readHelp(current);
   const help = ['handlerkit', ...commands, '--help'].join(' ');
   const recommended = /^Did you mean (.+)\?$/.exec(message)?.[1];
   if (recommended !== undefined) {
@@ -17,12 +17,27 @@ export function explainUsage(message: string, current: unknown, argv: readonly s
   }
   const unknown = /^Unknown arguments?: (.+)$/.exec(message)?.[1]?.split(', ');
   if (unknown !== undefined) return [explainUnknown(unknown, options, argv), help];
-  if (message.startsWith('Not enough non-option arguments'))
-    return ['Something is missing after the command.', help];
+  if (message.startsWith('Not enough non-option arguments')) {
+    return [
+      `${operands.length === 0 ? 'Something' : operands.join(' ')} is missing after the command.`,
+      help,
+    ];
+  }
   const valueless = /^Not enough arguments following: (.+)$/.exec(message)?.[1];
   if (valueless !== undefined) return [`The option --${valueless} needs a value.`, help];
   const sentence = message.replaceAll(/\s+/g, ' ').trim();
   return [sentence.endsWith('.') ? sentence : `${sentence}.`, help];
+}
+
+/** An option that a command line names twice, as it is spelt there; the parser would take the last one silently. */
+export function findRepeated(argv: readonly string[]): string | undefined {
+  const end = argv.indexOf('--');
+  const words = (end === -1 ? argv : argv.slice(0, end)).filter((word) => /^--[a-z]/i.test(word));
+  // The parser takes an option in camel case, too.
+  const names = words.map((word) => nameOf(word).replaceAll('-', '').toLowerCase());
+  const at = names.findIndex((name, index) => names.indexOf(name) !== index);
+  const word = words[at];
+  return word === undefined ? undefined : `--${nameOf(word)}`;
 }
 
 function explainUnknown(
@@ -45,18 +60,19 @@ function nameOf(word: string): string {
 }
 
 /**
- * The command at hand and its options, read from its help text: what yargs gives to `fail` can print help, and says it
+ * The command at hand, its options and what it has to be given, read from its help text: what yargs gives to `fail` can print help, and says it
  * nowhere else. Without the text the errors are only less helpful.
  */
-function readHelp(current: unknown): { commands: string[]; options: string[] } {
+function readHelp(current: unknown): { commands: string[]; options: string[]; operands: string[] } {
   const help: unknown =
     typeof current === 'object' && current !== null ? Reflect.get(current, 'help') : undefined;
   const text: unknown = typeof help === 'function' ? Reflect.apply(help, current, []) : undefined;
-  if (typeof text !== 'string') return { commands: [], options: [] };
+  if (typeof text !== 'string') return { commands: [], options: [], operands: [] };
   const words = (text.split('\n', 1)[0] ?? '').split(' ').slice(1);
   const end = words.findIndex((word) => !/^[a-z-]+$/.test(word));
   return {
     commands: end === -1 ? words : words.slice(0, end),
+    operands: words.filter((word) => /^<.+>$/.test(word)),
     options: [...text.matchAll(/--([a-z][a-z-]*)/g)].map((match) => match[1] ?? ''),
   };
 }
