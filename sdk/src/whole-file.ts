@@ -17,6 +17,7 @@ import {
 import { dirname, join } from 'node:path';
 import { isSystemError } from './errors.ts';
 
+/** How {@link writeWholeFile} writes. */
 export interface WriteOptions {
   /** Permission bits, set when the file is made; default 0600. */
   readonly mode?: number;

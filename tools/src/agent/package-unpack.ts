@@ -25,6 +25,11 @@ export async function unpackPackage(zipFile: string, folder: string): Promise<vo
   }
 }
 
+/** The name of an entry whose zip was opened without `decodeStrings`: as it was packed, whatever it is. */
+export function entryName(entry: Entry): string {
+  return getFileNameLowLevel(entry.generalPurposeBitFlag, entry.fileNameRaw, entry.extraFields, true);
+}
+
 /** Where Python puts an entry, relative to the folder: without empty, `.` and `..` parts, and up to the first NUL. */
 export function entryPath(name: string): string {
   const [text = ''] = name.split('\0');
@@ -38,7 +43,7 @@ const FOLDER_MODE = 0o755;
 const FILE_MODE = 0o644;
 
 async function unpackEntry(zip: ZipFile, entry: Entry, folder: string): Promise<void> {
-  const name = getFileNameLowLevel(entry.generalPurposeBitFlag, entry.fileNameRaw, entry.extraFields, true);
+  const name = entryName(entry);
   const path = entryPath(name);
   const target = path === '' ? folder : `${folder}/${path}`;
   if (name.endsWith('/')) {

@@ -5,6 +5,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { open, readdir } from 'node:fs/promises';
 import { StringDecoder } from 'node:string_decoder';
+import { isSystemError } from '@handlerkit/sdk';
 import { formatHandlerName } from '@handlerkit/sdk/contract';
 import { ToolError, usageError } from '../errors.ts';
 import type { CommandContext } from '../tool-deps.ts';
@@ -77,7 +78,7 @@ async function listFiles(folder: string): Promise<string[]> {
       .map((entry) => entry.name)
       .sort();
   } catch (thrown) {
-    if (isMissing(thrown)) return [];
+    if (isSystemError(thrown, 'ENOENT')) return [];
     throw thrown;
   }
 }
@@ -88,7 +89,7 @@ async function readOn(path: string, tail: Tail): Promise<string> {
   try {
     file = await open(path, 'r');
   } catch (thrown) {
-    if (isMissing(thrown)) return '';
+    if (isSystemError(thrown, 'ENOENT')) return '';
     throw thrown;
   }
   try {
@@ -106,8 +107,4 @@ async function readOn(path: string, tail: Tail): Promise<string> {
   } finally {
     await file.close();
   }
-}
-
-function isMissing(thrown: unknown): boolean {
-  return thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT';
 }

@@ -7,6 +7,7 @@ import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { interruptedError, ToolError, usageError } from '../errors.ts';
 import type { CommandContext } from '../tool-deps.ts';
+import { firstLine } from '../ui.ts';
 import type { GivenSettings } from '../vm/apply-extension.ts';
 import { applyExtension } from '../vm/apply-extension.ts';
 import type { ExtensionInstanceView } from '../vm/instance-view.ts';
@@ -43,6 +44,7 @@ export interface VmSetOptions {
  */
 export async function vmSet(options: VmSetOptions, context: CommandContext): Promise<void> {
   const timeoutMs = parseTimeout(options.timeoutMinutes);
+  checkName(options.name);
   const given = readGivenSettings(options, context);
   const source = resolve(context.deps.cwd, options.package);
   const isFolder = statSync(source).isDirectory();
@@ -170,14 +172,19 @@ function readGivenSettings(options: VmSetOptions, context: CommandContext): Give
   };
 }
 
+/** As Azure: what it would not take should fail here, too. */
+function checkName(name: string | undefined): void {
+  if (name === undefined || /^(?!\.+$)[A-Za-z0-9._-]{1,80}$/.test(name)) return;
+  throw usageError(
+    `--name ${JSON.stringify(name)} cannot be the name of an extension on Azure.`,
+    'A name has 1 to 80 letters, digits, "-", "_" and ".": --name CustomScript',
+  );
+}
+
 function parseTimeout(text: string): number {
   const minutes = Number(text);
   if (text.trim() === '' || !Number.isFinite(minutes) || minutes <= 0) {
     throw usageError('--timeout-minutes must be a number above 0.', 'For instance: --timeout-minutes 10');
   }
   return minutes * 60_000;
-}
-
-function firstLine(message: string | null | undefined): string {
-  return (message ?? '').split('\n', 1)[0] || 'no message';
 }

@@ -211,6 +211,25 @@ describe('vm set', () => {
     expect(viewOf(await vm(['instance-view']))?.message).toBe('working');
   });
 
+  it('says that the goal state has it already when Ctrl-C ends the unpacking', async () => {
+    const result = await set({ version: '1.0.0' }, settings({}), {
+      interruptWhen: (_, stderr) => stderr.includes('sequence number 0'),
+    });
+    expect(result.exitCode).toBe(130);
+    expect(result.stderr).toContain('Try: "Greeter" is in the goal state already: ');
+    expect(JSON.parse((await vm(['list', '--json'])).stdout)).toHaveLength(1);
+  });
+
+  it.each([['../evil'], ['a b'], [''], ['..'], ['x'.repeat(81)]])(
+    'refuses the name %j, as Azure does, and makes no VM',
+    async (name) => {
+      const result = await set({ version: '1.0.0' }, ['--name', name]);
+      expect(result.exitCode).toBe(2);
+      expect(result.stderr).toContain(`error WRONG_USAGE: --name ${JSON.stringify(name)} cannot be`);
+      expect(existsSync(join(folder, '.handlerkit'))).toBe(false);
+    },
+  );
+
   it('refuses the same handler under a second name', async () => {
     await set({ version: '1.0.0' }, settings({}));
     const result = await set({ version: '1.0.0' }, [...settings({}), '--name', 'second', '--json']);
@@ -340,6 +359,30 @@ describe('the other commands of the VM', () => {
     expect((await vm(['reset'])).exitCode).toBe(0);
     expect(readdirSync(folder)).toEqual([]);
     expect((await vm(['reset'])).exitCode).toBe(0);
+  });
+
+  it('says where the file lies that keeps a VM from being reset', async () => {
+    await set({ version: '1.0.0' }, settings({}));
+    const home = join(folder, '.handlerkit/vm');
+    const mark = readFileSync(join(home, 'vm.json'));
+    await writeFile(join(home, 'vm.json'), 'damaged');
+    for (const words of [['reset'], ['list']]) {
+      const result = await vm(words);
+      expect(result.exitCode).toBe(1);
+      expect(result.stderr).toContain(`error VM_FOLDER_DAMAGED: ${join(home, 'vm.json')} is damaged`);
+      expect(result.stderr).toContain(`rm -r ${home}`);
+    }
+    await writeFile(join(home, 'vm.json'), mark);
+  });
+
+  it('names the path that cannot be a VM, also in the JSON document', async () => {
+    await writeFile(join(folder, 'file'), 'x');
+    const result = await vm(['list', '--json', '--vm', 'file']);
+    expect(result.exitCode).toBe(1);
+    expect(JSON.parse(result.stdout).error).toMatchObject({
+      code: 'ENOTDIR',
+      file: expect.stringContaining(join(folder, 'file')),
+    });
   });
 
   it('never touches a folder that is no VM', async () => {

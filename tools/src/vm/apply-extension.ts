@@ -3,8 +3,9 @@
  * the VM's lock.
  */
 import { formatHandlerName } from '@handlerkit/sdk/contract';
-import { ToolError } from '../errors.ts';
+import { interruptedError, ToolError } from '../errors.ts';
 import type { CommandContext } from '../tool-deps.ts';
+import { firstLine } from '../ui.ts';
 import { findFormer, followVersion, planExtension } from './extension-change.ts';
 import type { LocalVm } from './local-vm.ts';
 import { reportOf } from './local-vm.ts';
@@ -12,12 +13,13 @@ import type { PackageIdentity } from './package-identity.ts';
 import type { SettingsObject } from './settings-argument.ts';
 import type { KeptPackage, StoredExtension, StoredSettings, VmStore } from './store.ts';
 import {
+  dropPackage,
   extensionsOf,
   formatGoalState,
   handlerNameOf,
-  identifyPackage,
   keepPackage,
   readStore,
+  takePackage,
   writeStore,
 } from './store.ts';
 import { ensureCertificate, sealProtectedSettings } from './vm-certificate.ts';
@@ -49,48 +51,11 @@ export async function applyExtension(
   application: Application,
   context: CommandContext,
 ): Promise<StoredExtension> {
-  const { file, identity, given, keepSettings, forceUpdateTag } = application;
-  let store = readStore(vm.folder);
-  let former = findFormer(store, identity, application.name);
-  const kept = identifyPackage(file, formatHandlerName(identity.publisher, identity.type), identity.version);
-  const { certificate, settings } = sealSettings(vm, store, former, given);
-  store = { ...store, certificate };
-  const requested = {
-    identity,
-    name: application.name ?? former?.name,
-    settings: keepSettings ? ('keep' as const) : settings,
-    forceUpdateTag,
-  };
-  const others = extensionsOf(store, formatHandlerName(identity.publisher, identity.type)).filter(
-    (one) => one.name !== former?.name,
-  );
-  const rebuilt = [...(former === undefined ? [] : [former]), ...others].find((one) =>
-    isRebuilt(one, identity, kept),
-  );
-  if (rebuilt !== undefined) {
-    context.ui.warning(
-      `${handlerNameOf(rebuilt)} ${identity.version} is installed from another build, and the agent never unpacks a version twice: deleting it and installing it anew. To rehearse an update, raise the version.`,
-    );
-    const before = planExtension(former, requested, kept);
-    const leaving = former === undefined ? others : [former, ...others];
-    store = await removeExtensions(vm, store, leaving, context);
-    requested.settings = before.settings;
-    former = undefined;
+  try {
+    return await changeGoalState(vm, application, context);
+  } finally {
+    dropPackage(vm.folder);
   }
-  const next = asSpelt(planExtension(former, requested, kept), others[0]);
-  keepPackage(vm.folder, file, kept);
-  sayChange(former, next, context);
-  store = {
-    ...store,
-    incarnation: store.incarnation + 1,
-    extensions: [...others.map((other) => followVersion(other, next)), next].reduce(
-      replaceExtension,
-      store.extensions,
-    ),
-  };
-  writeStore(vm.folder, store);
-  await vm.agent.processGoalState(formatGoalState(vm.folder, store), context.signal);
-  return next;
 }
 
 /**
@@ -133,6 +98,61 @@ async function removeExtensions(
   const extensions = current.extensions.filter((one) => !names.includes(one.name));
   const next = { ...current, extensions };
   writeStore(vm.folder, next);
+  return next;
+}
+
+async function changeGoalState(
+  vm: LocalVm,
+  application: Application,
+  context: CommandContext,
+): Promise<StoredExtension> {
+  const { file, identity, given, keepSettings, forceUpdateTag } = application;
+  let store = readStore(vm.folder);
+  let former = findFormer(store, identity, application.name);
+  const handlerName = formatHandlerName(identity.publisher, identity.type);
+  const kept = takePackage(vm.folder, file, handlerName, identity.version);
+  const { certificate, settings } = sealSettings(vm, store, former, given);
+  store = { ...store, certificate };
+  const requested = {
+    identity,
+    name: application.name ?? former?.name,
+    settings: keepSettings ? ('keep' as const) : settings,
+    forceUpdateTag,
+  };
+  const others = extensionsOf(store, handlerName).filter((one) => one.name !== former?.name);
+  const rebuilt = [...(former === undefined ? [] : [former]), ...others].find((one) =>
+    isRebuilt(one, identity, kept),
+  );
+  if (rebuilt !== undefined) {
+    context.ui.warning(
+      `${handlerNameOf(rebuilt)} ${identity.version} is installed from another build, and the agent never unpacks a version twice: deleting it and installing it anew. To rehearse an update, raise the version.`,
+    );
+    const before = planExtension(former, requested, kept);
+    const leaving = former === undefined ? others : [former, ...others];
+    store = await removeExtensions(vm, store, leaving, context);
+    requested.settings = before.settings;
+    former = undefined;
+  }
+  const next = asSpelt(planExtension(former, requested, kept), others[0]);
+  keepPackage(vm.folder, kept);
+  sayChange(former, next, context);
+  store = {
+    ...store,
+    incarnation: store.incarnation + 1,
+    extensions: [...others.map((other) => followVersion(other, next)), next].reduce(
+      replaceExtension,
+      store.extensions,
+    ),
+  };
+  writeStore(vm.folder, store);
+  try {
+    await vm.agent.processGoalState(formatGoalState(vm.folder, store), context.signal);
+  } catch (thrown) {
+    if (!context.signal.aborted) throw thrown;
+    throw interruptedError(
+      `"${next.name}" is in the goal state already: the next handlerkit vm set goes on with it, and handlerkit vm delete ${next.name} takes it out.`,
+    );
+  }
   return next;
 }
 
@@ -190,8 +210,4 @@ function sayChange(
       `${next.name} had settings that were not given now, so they are gone, as with az. To leave them as they are: --keep-settings`,
     );
   }
-}
-
-function firstLine(message: string | null): string {
-  return (message ?? '').split('\n', 1)[0] || 'no message';
 }

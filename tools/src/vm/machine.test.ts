@@ -172,6 +172,28 @@ describe('the state folder', () => {
     expect(readdirSync(stateFolder)).toEqual(['precious']);
   });
 
+  it.each([['{'], ['{"format":"handlerkit-vm/2"}']])(
+    'is named, and stays, when its mark is %j',
+    async (mark) => {
+      await (await rig.open({ kind: 'relocated' })).close();
+      const stateFolder = join(rig.base, 'vm');
+      const file = join(stateFolder, 'vm.json');
+      const sound = readFileSync(file, 'utf8');
+      writeFileSync(file, mark);
+      const refusal = { code: 'vm-folder-damaged', message: expect.stringContaining(`${file} is damaged`) };
+      await expect(openMachine({ stateFolder, isolation: 'auto' }, deps)).rejects.toMatchObject(refusal);
+      const destroying = destroyMachine(stateFolder, deps);
+      await expect(destroying).rejects.toThrow(`by hand: rm -r ${stateFolder}`);
+      expect(readFileSync(file, 'utf8')).toBe(mark);
+      writeFileSync(file, sound);
+    },
+  );
+
+  it('is not made where no folder can be', async () => {
+    const options = { stateFolder: '/proc/handlerkit/vm', isolation: 'auto' } as const;
+    await expect(openMachine(options, deps)).rejects.toMatchObject({ code: 'FOLDER_NOT_MADE' });
+  });
+
   it('keeps the kind that it was made with', async () => {
     await rig.open({ kind: 'relocated' });
     const again = await openMachine({ stateFolder: join(rig.base, 'vm'), isolation: 'auto' }, deps);

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -58,6 +58,13 @@ describe('which extension a package is', () => {
     expect(await readPackageIdentity(file, { version: '2.0' })).toEqual({ ...IDENTITY, version: '2.0' });
     const bare = await writeZip('b.zip', { x: 'x' });
     expect(await readPackageIdentity(bare, IDENTITY)).toEqual(IDENTITY);
+  });
+
+  it('is read as the agent reads the package, which merely trims a name that climbs', async () => {
+    const file = await writeZip('a.zip', { 'xx/xx/climbs': 'x', 'xx/manifest.xml': MANIFEST });
+    const bytes = await readFile(file, 'latin1');
+    await writeFile(file, bytes.replaceAll('xx/', '../'), 'latin1');
+    expect(await readPackageIdentity(file, {})).toMatchObject(IDENTITY);
   });
 
   it('is the file name where there is no manifest.xml', async () => {

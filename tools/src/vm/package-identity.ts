@@ -15,6 +15,7 @@ import {
 } from '@handlerkit/sdk/contract';
 import type { Entry, ZipFile } from 'yauzl';
 import { openPromise } from 'yauzl';
+import { entryName, entryPath } from '../agent/package-unpack.ts';
 import { ToolError, usageError } from '../errors.ts';
 
 export interface PackageIdentity {
@@ -126,10 +127,10 @@ async function readManifests(file: string): Promise<Manifests> {
   let handlerManifest: string | undefined;
   try {
     for await (const entry of zip.eachEntry()) {
-      if (entry.fileName === PUBLISHER_MANIFEST_FILE) publisherManifest ??= await readEntry(zip, entry, file);
+      const path = entryPath(entryName(entry));
+      if (path === PUBLISHER_MANIFEST_FILE) publisherManifest ??= await readEntry(zip, entry, file);
       // The agent takes the first file of this name, wherever it is.
-      if (basename(entry.fileName) === HANDLER_MANIFEST_FILE)
-        handlerManifest ??= await readEntry(zip, entry, file);
+      if (basename(path) === HANDLER_MANIFEST_FILE) handlerManifest ??= await readEntry(zip, entry, file);
     }
     return { publisherManifest, handlerManifest };
   } catch (thrown) {
@@ -142,7 +143,8 @@ async function readManifests(file: string): Promise<Manifests> {
 
 async function openZip(file: string): Promise<ZipFile> {
   try {
-    return await openPromise(file, { lazyEntries: true, autoClose: false });
+    // Raw names: yauzl refuses the ones that the agent merely trims.
+    return await openPromise(file, { lazyEntries: true, autoClose: false, decodeStrings: false });
   } catch (thrown) {
     // A missing or unreadable file is the system's error; anything else means that it is no zip.
     if (thrown instanceof Error && 'syscall' in thrown) throw thrown;
@@ -152,7 +154,7 @@ async function openZip(file: string): Promise<ZipFile> {
 
 async function readEntry(zip: ZipFile, entry: Entry, file: string): Promise<string | undefined> {
   if (entry.uncompressedSize > MANIFEST_LIMIT_BYTES) {
-    throw new ToolError('NOT_A_PACKAGE', `${entry.fileName} in the package is larger than 1 MiB.`, {
+    throw new ToolError('NOT_A_PACKAGE', `${entryName(entry)} in the package is larger than 1 MiB.`, {
       file,
       hint: 'Pack the extension again: handlerkit pack.',
     });

@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -6,12 +7,13 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { StoredExtension, VmStore } from './store.ts';
 import {
+  dropPackage,
   EMPTY_STORE,
   findExtension,
   formatGoalState,
-  identifyPackage,
   keepPackage,
   readStore,
+  takePackage,
   writeStore,
 } from './store.ts';
 
@@ -104,18 +106,33 @@ describe('the store of a VM', () => {
   it('keeps a copy of the package, so that the author may build the next one', async () => {
     const zip = join(folder, 'built.zip');
     await writeFile(zip, 'first build');
-    const first = identifyPackage(zip, 'Contoso.Greeter', '1.0.0');
-    keepPackage(folder, zip, first);
+    const first = takePackage(folder, zip, 'Contoso.Greeter', '1.0.0');
     await writeFile(zip, 'second build');
-    const second = identifyPackage(zip, 'Contoso.Greeter', '1.0.0');
-    keepPackage(folder, zip, second);
+    keepPackage(folder, first);
+    const second = takePackage(folder, zip, 'Contoso.Greeter', '1.0.0');
+    keepPackage(folder, second);
     expect(second.packageDigest).not.toBe(first.packageDigest);
     const packages = join(folder, 'packages');
     expect(await readFile(join(packages, first.packageFile), 'utf8')).toBe('first build');
     expect(await readFile(join(packages, second.packageFile), 'utf8')).toBe('second build');
+    expect(second.packageDigest).toBe(createHash('sha256').update('second build').digest('hex'));
 
     writeStore(folder, { ...EMPTY_STORE, extensions: [{ ...GREETER, ...second }] });
     expect(readdirSync(packages)).toEqual([second.packageFile]);
+  });
+
+  it('leaves no copy of a package that was taken and not kept, or that it has already', async () => {
+    const zip = join(folder, 'built.zip');
+    await writeFile(zip, 'build');
+    const taken = takePackage(folder, zip, 'Contoso.Greeter', '1.0.0');
+    dropPackage(folder);
+    expect(readdirSync(folder)).toEqual(['built.zip']);
+    for (let times = 0; times < 2; times++) {
+      keepPackage(folder, takePackage(folder, zip, 'Contoso.Greeter', '1.0.0'));
+      dropPackage(folder);
+    }
+    expect(readdirSync(folder).sort()).toEqual(['built.zip', 'packages']);
+    expect(readdirSync(join(folder, 'packages'))).toEqual([taken.packageFile]);
   });
 
   it('finds an extension by its name in any case', () => {

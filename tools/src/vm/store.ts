@@ -12,13 +12,12 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
   readSync,
   renameSync,
   rmSync,
-  writeFileSync,
 } from 'node:fs';
 import { basename, join } from 'node:path';
+import { readTextIfThere, writeWholeFile } from '@handlerkit/sdk';
 import type { Located } from '@handlerkit/sdk/contract';
 import {
   ContractError,
@@ -81,13 +80,8 @@ export const STORE_LOCK_FILE = 'extensions.lock';
 /** Reads the store of the VM in `folder`; an empty one when there is none. Throws `VM_STATE_INVALID`, naming the file. */
 export function readStore(folder: string): VmStore {
   const file = join(folder, STORE_FILE);
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (thrown) {
-    if (thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT') return EMPTY_STORE;
-    throw thrown;
-  }
+  const text = readTextIfThere(file);
+  if (text === undefined) return EMPTY_STORE;
   try {
     return decodeStore(parseJson(text, file));
   } catch (thrown) {
@@ -103,42 +97,42 @@ export function readStore(folder: string): VmStore {
 
 /** Replaces the store, durably, and deletes packages that no extension needs any more. */
 export function writeStore(folder: string, store: VmStore): void {
-  const file = join(folder, STORE_FILE);
-  const temporary = `${file}.${process.pid}.tmp`;
-  rmSync(temporary, { force: true });
-  const handle = openSync(temporary, 'wx', 0o600);
-  try {
-    // Not writeSync: on a disk that is almost full that writes a part, and says nothing.
-    writeFileSync(handle, `${JSON.stringify({ format: FORMAT, ...store }, null, 2)}\n`);
-    fsyncSync(handle);
-  } finally {
-    closeSync(handle);
-  }
-  renameSync(temporary, file);
+  const text = `${JSON.stringify({ format: FORMAT, ...store }, null, 2)}\n`;
+  writeWholeFile(join(folder, STORE_FILE), text);
   const needed = new Set(store.extensions.map((extension) => extension.packageFile));
   for (const name of listPackages(folder)) {
     if (!needed.has(name)) rmSync(join(folder, PACKAGES_FOLDER, name), { force: true });
   }
 }
 
-/** Names the copy of a package that {@link keepPackage} will make. Reads the whole file; makes nothing. */
-export function identifyPackage(file: string, handlerName: string, version: string): KeptPackage {
-  const packageDigest = digestFile(file);
+/**
+ * Copies a package into the VM's folder, so that the author may build the next one meanwhile, and gives the name and
+ * digest of the copy. {@link keepPackage} or {@link dropPackage} has to follow, under the same lock.
+ */
+export function takePackage(folder: string, file: string, handlerName: string, version: string): KeptPackage {
+  const copy = join(folder, TAKEN_PACKAGE);
+  copyFileSync(file, copy);
+  sync(copy);
+  // Of the copy: the file may change while it is being read.
+  const packageDigest = digestFile(copy);
   return { packageFile: `${handlerName}-${version}-${packageDigest.slice(0, 16)}.zip`, packageDigest };
 }
 
 /**
- * Copies a package into the VM's folder, so that the author may build the next one meanwhile. The copy is named by its
- * content: the same bytes are kept once, and a copy in use is never overwritten. The next {@link writeStore} deletes it
- * unless an extension names it.
+ * Puts the package that was taken among the others, durably. It is named by its content: the same bytes are kept once, and
+ * a package in use is never overwritten. The next {@link writeStore} deletes it unless an extension names it.
  */
-export function keepPackage(folder: string, file: string, { packageFile }: KeptPackage): void {
+export function keepPackage(folder: string, { packageFile }: KeptPackage): void {
   const packages = join(folder, PACKAGES_FOLDER);
   if (existsSync(join(packages, packageFile))) return;
   mkdirSync(packages, { recursive: true, mode: 0o700 });
-  const temporary = join(packages, `.${process.pid}.tmp`);
-  copyFileSync(file, temporary);
-  renameSync(temporary, join(packages, packageFile));
+  renameSync(join(folder, TAKEN_PACKAGE), join(packages, packageFile));
+  sync(packages);
+}
+
+/** Deletes the package that was taken, unless it was kept. */
+export function dropPackage(folder: string): void {
+  rmSync(join(folder, TAKEN_PACKAGE), { force: true });
 }
 
 export interface KeptPackage {
@@ -187,6 +181,7 @@ export function handlerNameOf(extension: StoredExtension): string {
 
 const STORE_FILE = 'extensions.json';
 const PACKAGES_FOLDER = 'packages';
+const TAKEN_PACKAGE = 'package.tmp';
 const FORMAT = 'handlerkit-vm-extensions/1';
 
 function toGoalState(
@@ -224,6 +219,16 @@ function digestFile(file: string): string {
       if (bytes === 0) return hash.digest('hex');
       hash.update(buffer.subarray(0, bytes));
     }
+  } finally {
+    closeSync(handle);
+  }
+}
+
+/** Brings a file, or the names in a folder, to the disk. */
+function sync(path: string): void {
+  const handle = openSync(path, 'r');
+  try {
+    fsyncSync(handle);
   } finally {
     closeSync(handle);
   }

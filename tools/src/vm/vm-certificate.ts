@@ -4,7 +4,8 @@
  * Source: agent-contract 5.2 (`<THUMBPRINT>.crt`, `<THUMBPRINT>.prv`).
  */
 import { createHmac } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { readTextIfThere } from '@handlerkit/sdk';
 import { formatCertificateFiles } from '@handlerkit/sdk/contract';
 import { createCertificate, encryptProtectedSettings } from '@handlerkit/sdk/testing';
 import type { Machine } from './machine.ts';
@@ -52,12 +53,7 @@ export function sealProtectedSettings(
 
 function readPrivateKey(machine: Machine, thumbprint: string): string | undefined {
   const { privateKey } = formatCertificateFiles(thumbprint);
-  try {
-    return readFileSync(machine.hostPath(`${machine.libFolder}/${privateKey}`), 'utf8');
-  } catch (thrown) {
-    if (thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT') return undefined;
-    throw thrown;
-  }
+  return readTextIfThere(machine.hostPath(`${machine.libFolder}/${privateKey}`));
 }
 
 /** 0600 from the moment it exists; the name is new with each certificate, so there is nothing to replace. */
