@@ -6,6 +6,7 @@ export type { OldExitCode } from './contract/agent-variables.ts';
 export type { EventLevel } from './contract/events.ts';
 export { EXIT_CODES } from './contract/exit-codes.ts';
 export type { HandlerEnvironment } from './contract/handler-environment.ts';
+export type { HeartbeatStatus } from './contract/heartbeat.ts';
 export type { Operation } from './contract/operations.ts';
 export { OPERATIONS } from './contract/operations.ts';
 export { RUNTIME_POLICY_FILE } from './contract/package-layout.ts';
