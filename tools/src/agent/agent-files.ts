@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { chmod, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { isSystemError } from '@handlerkit/sdk';
 
 /** Mode of a file that the agent writes. */
 export const AGENT_FILE_MODE = 0o644;
@@ -46,9 +47,12 @@ export async function makeFolder(path: string, mode: number): Promise<void> {
 
 /** True when a name on the path does not exist, or is a file where a folder is needed. */
 export function isMissing(thrown: unknown): boolean {
-  return (
-    thrown instanceof Error && 'code' in thrown && (thrown.code === 'ENOENT' || thrown.code === 'ENOTDIR')
-  );
+  return isSystemError(thrown, 'ENOENT') || isSystemError(thrown, 'ENOTDIR');
+}
+
+/** The system's code for why a file could not be read, in a message of the agent. */
+export function readFailure(thrown: unknown): string {
+  return thrown instanceof Error && 'code' in thrown ? String(thrown.code) : 'unknown reason';
 }
 
 async function modeOf(path: string): Promise<number> {

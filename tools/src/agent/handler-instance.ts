@@ -14,6 +14,7 @@ import {
 } from '@handlerkit/sdk/contract';
 import type { Machine } from '../vm/machine.ts';
 import { AgentError } from './agent-error.ts';
+import { readFailure } from './agent-files.ts';
 
 export interface HandlerInstance {
   readonly machine: Machine;
@@ -51,8 +52,7 @@ export async function loadManifest(handler: HandlerInstance): Promise<HandlerMan
   try {
     text = await readFile(pathIn(handler, HANDLER_MANIFEST_FILE), 'utf8');
   } catch (thrown) {
-    const reason = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : 'unknown reason';
-    const problem = `Failed to load manifest file (${file}): ${reason}`;
+    const problem = `Failed to load manifest file (${file}): ${readFailure(thrown)}`;
     throw new AgentError('ExtensionError', problem, AGENT_ERROR_CODES.handlerManifestNotFound);
   }
   try {

@@ -13,7 +13,7 @@ import {
   STATUS_READ_ATTEMPTS,
   STATUS_READ_PAUSE_SECONDS,
 } from '@handlerkit/sdk/contract';
-import { isMissing } from './agent-files.ts';
+import { isMissing, readFailure } from './agent-files.ts';
 import type { GoalStateExtension } from './goal-state.ts';
 import { sequenceOf } from './goal-state.ts';
 import type { HandlerInstance } from './handler-instance.ts';
@@ -62,8 +62,7 @@ async function readOnce(handler: HandlerInstance, extension: GoalStateExtension)
     return { text: decode(await readFile(path)), problem: undefined };
   } catch (thrown) {
     if (isMissing(thrown)) return { text: undefined, problem: undefined };
-    const reason = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : 'unknown reason';
-    return { text: undefined, problem: reason };
+    return { text: undefined, problem: readFailure(thrown) };
   }
 }
 

@@ -144,6 +144,12 @@ interface FailureRow {
 }
 
 const ALL_CALLS = ['disable 1.0.0', 'update 2.0.0', 'uninstall 1.0.0', 'install 2.0.0', 'enable 2.0.0'];
+
+/** For a step whose failure has the same effect whatever continueOnUpdateFailure is. */
+function eitherWay(row: Omit<FailureRow, 'proceed'>): readonly FailureRow[] {
+  return [false, true].map((proceed) => ({ ...row, proceed }));
+}
+
 const FAILURES: readonly FailureRow[] = [
   {
     step: 'disable',
@@ -166,18 +172,15 @@ const FAILURES: readonly FailureRow[] = [
     next: ['enable 2.0.0'],
     tells: [NEW, 'update', DISABLE_CODE, '7'],
   },
-  ...[false, true].map(
-    (proceed): FailureRow => ({
-      step: 'update',
-      of: NEW,
-      proceed,
-      calls: ALL_CALLS.slice(0, 2),
-      noted: /^NotReady\/1008: \[ExtensionOperationError\] Non-zero exit code: 7, /,
-      states: ['Installed', 'FailedUpgrade'],
-      next: ALL_CALLS.slice(1),
-      tells: [NEW, 'update', DISABLE_CODE, 'None'],
-    }),
-  ),
+  ...eitherWay({
+    step: 'update',
+    of: NEW,
+    calls: ALL_CALLS.slice(0, 2),
+    noted: /^NotReady\/1008: \[ExtensionOperationError\] Non-zero exit code: 7, /,
+    states: ['Installed', 'FailedUpgrade'],
+    next: ALL_CALLS.slice(1),
+    tells: [NEW, 'update', DISABLE_CODE, 'None'],
+  }),
   {
     step: 'uninstall',
     of: OLD,
@@ -198,30 +201,24 @@ const FAILURES: readonly FailureRow[] = [
     next: ['enable 2.0.0'],
     tells: [NEW, 'install', UNINSTALL_CODE, '7'],
   },
-  ...[false, true].map(
-    (proceed): FailureRow => ({
-      step: 'install',
-      of: NEW,
-      proceed,
-      calls: ALL_CALLS.slice(0, 4),
-      noted: /^NotReady\/1007: /,
-      states: ['gone', 'NotInstalled'],
-      next: ['install 2.0.0', 'enable 2.0.0'],
-      tells: [NEW, 'install', UNINSTALL_CODE, 'NOT_RUN'],
-    }),
-  ),
-  ...[false, true].map(
-    (proceed): FailureRow => ({
-      step: 'enable',
-      of: NEW,
-      proceed,
-      calls: ALL_CALLS,
-      noted: /^NotReady\/1009: /,
-      states: ['gone', 'Installed'],
-      next: ['enable 2.0.0'],
-      tells: [NEW, 'enable', UNINSTALL_CODE, 'NOT_RUN'],
-    }),
-  ),
+  ...eitherWay({
+    step: 'install',
+    of: NEW,
+    calls: ALL_CALLS.slice(0, 4),
+    noted: /^NotReady\/1007: /,
+    states: ['gone', 'NotInstalled'],
+    next: ['install 2.0.0', 'enable 2.0.0'],
+    tells: [NEW, 'install', UNINSTALL_CODE, 'NOT_RUN'],
+  }),
+  ...eitherWay({
+    step: 'enable',
+    of: NEW,
+    calls: ALL_CALLS,
+    noted: /^NotReady\/1009: /,
+    states: ['gone', 'Installed'],
+    next: ['enable 2.0.0'],
+    tells: [NEW, 'enable', UNINSTALL_CODE, 'NOT_RUN'],
+  }),
 ];
 
 describe('an update in which an operation fails', () => {
