@@ -150,6 +150,16 @@ function eitherWay(row: Omit<FailureRow, 'proceed'>): readonly FailureRow[] {
   return [false, true].map((proceed) => ({ ...row, proceed }));
 }
 
+/** A failure of the old version that does not stop the update. */
+const GOES_ON: Omit<FailureRow, 'step' | 'tells'> = {
+  of: OLD,
+  proceed: true,
+  calls: ALL_CALLS,
+  noted: /^Ready\/0: /,
+  states: ['gone', 'Enabled'],
+  next: ['enable 2.0.0'],
+};
+
 const FAILURES: readonly FailureRow[] = [
   {
     step: 'disable',
@@ -162,16 +172,7 @@ const FAILURES: readonly FailureRow[] = [
     next: ALL_CALLS,
     tells: [NEW, 'update', DISABLE_CODE, '0'],
   },
-  {
-    step: 'disable',
-    of: OLD,
-    proceed: true,
-    calls: ALL_CALLS,
-    noted: /^Ready\/0: /,
-    states: ['gone', 'Enabled'],
-    next: ['enable 2.0.0'],
-    tells: [NEW, 'update', DISABLE_CODE, '7'],
-  },
+  { ...GOES_ON, step: 'disable', tells: [NEW, 'update', DISABLE_CODE, '7'] },
   ...eitherWay({
     step: 'update',
     of: NEW,
@@ -191,16 +192,7 @@ const FAILURES: readonly FailureRow[] = [
     next: ALL_CALLS.slice(1),
     tells: [NEW, 'enable', UNINSTALL_CODE, '0'],
   },
-  {
-    step: 'uninstall',
-    of: OLD,
-    proceed: true,
-    calls: ALL_CALLS,
-    noted: /^Ready\/0: /,
-    states: ['gone', 'Enabled'],
-    next: ['enable 2.0.0'],
-    tells: [NEW, 'install', UNINSTALL_CODE, '7'],
-  },
+  { ...GOES_ON, step: 'uninstall', tells: [NEW, 'install', UNINSTALL_CODE, '7'] },
   ...eitherWay({
     step: 'install',
     of: NEW,
