@@ -3,7 +3,7 @@
  * `node -e 0` and a bare compiled program. Run with `npm run bench`. Prints medians and ratios; never fails a build.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -18,7 +18,7 @@ import {
   HANDLER_ENVIRONMENT_FILE,
 } from '@handlerkit/sdk/contract';
 import { createCertificate, encryptProtectedSettings } from '@handlerkit/sdk/testing';
-import { runHandlerkit } from '../handlerkit-command.ts';
+import { REPOSITORY, runHandlerkit } from '../handlerkit-command.ts';
 
 const ROUNDS = 31;
 const HANDLER = 'Handlerkit.Extensions.CustomScript';
@@ -40,11 +40,17 @@ async function main(): Promise<void> {
       'extensions/custom-script',
       join(work, formatHandlerFolder(HANDLER, VERSION)),
     );
-    const bare = await unpack(writeBareProject(work), join(work, 'bare'));
+    const bare = await unpack(writeProject(work, 'Bare', BARE_PROGRAM), join(work, 'bare'));
+    const smallest = await unpack(writeProject(work, 'Smallest', SMALLEST_PROGRAM), join(work, 'smallest'));
     const enable = prepareHandler(work, folder);
     const subjects: Subject[] = [
       subject('node -e 0', () => runToEnd(process.execPath, ['-e', '0'])),
       subject('a bare compiled program', () => runToEnd(join(bare, 'bin', `handler-${architecture}`), [])),
+      // Without an operation a handler loads everything, says how it is used, and ends.
+      subject('the SDK, loaded only', () => runToEnd(join(smallest, 'bin', `handler-${architecture}`), [])),
+      subject('Custom Script, loaded only', () =>
+        runToEnd(join(folder, 'bin', `handler-${architecture}`), []),
+      ),
       subject('/bin/true', () => runToEnd('/bin/true', [])),
       subject('enable, public command', () => enable(false).toStatus),
       subject('enable, protected command', () => enable(true).toStatus),
@@ -76,15 +82,25 @@ async function unpack(project: string, folder: string): Promise<string> {
   return folder;
 }
 
-/** A project whose program does nothing: what is left is the runtime's own start. */
-function writeBareProject(work: string): string {
-  const folder = join(work, 'bare-project');
+/** What is left is the runtime's own start. */
+const BARE_PROGRAM = 'export {};\n';
+/** A handler that needs nothing but the SDK. */
+const SMALLEST_PROGRAM = `import { defineHandler, runHandler } from '@handlerkit/sdk';
+import extension from '../extension.json' with { type: 'json' };
+void runHandler(defineHandler({ enable: async () => undefined }), extension);
+`;
+
+/** A project of one file, which finds the SDK of this repository. */
+function writeProject(work: string, type: string, program: string): string {
+  const folder = join(work, type.toLowerCase());
   mkdirSync(join(folder, 'src'), { recursive: true });
+  mkdirSync(join(folder, 'node_modules', '@handlerkit'), { recursive: true });
+  symlinkSync(join(REPOSITORY, 'sdk'), join(folder, 'node_modules', '@handlerkit', 'sdk'));
   writeFileSync(
     join(folder, 'extension.json'),
-    JSON.stringify({ publisher: 'Handlerkit.Bench', type: 'Bare', version: '1.0.0' }),
+    JSON.stringify({ publisher: 'Handlerkit.Bench', type, version: '1.0.0' }),
   );
-  writeFileSync(join(folder, 'src', 'main.ts'), 'export {};\n');
+  writeFileSync(join(folder, 'src', 'main.ts'), program);
   return folder;
 }
 
