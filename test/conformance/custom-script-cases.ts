@@ -44,10 +44,10 @@ export function describeCustomScript(name: DriverName): void {
         expect([driver.modeOf('download/0'), driver.modeOf('download/0/stdout')]).toEqual([0o700, 0o600]);
       });
 
-      it('reports a failing command with the published text and the code 2', async () => {
+      it('reports a failing command with the published text, its exit code and the clarification code 2', async () => {
         const { status } = await driver.apply({ public: { commandToExecute: 'ech hello' } });
         expect(status.status).toBe('error');
-        expect(status.code).toBe(2);
+        expect(status.code).toBe(127);
         expect(status.message).toBe(
           'Enable failed: failed to execute command: command terminated with exit status=127\n[stdout]\n\n[stderr]\n/bin/sh: 1: ech: not found\n',
         );

@@ -6,6 +6,7 @@ import {
   appendFileSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -20,6 +21,7 @@ import {
   formatSequenceFile,
   HANDLER_ENVIRONMENT_FILE,
   NOT_RUN,
+  STATUS_FOLDER,
 } from '@handlerkit/sdk/contract';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
 import { until } from '../await-condition.ts';
@@ -329,6 +331,47 @@ describe('enable of a packed handler', () => {
       expect(runs()).toBe(1);
       operation.signalGroup('SIGKILL');
       await operation.ended;
+    });
+
+    it('at any moment leaves nothing half done: one final status, one run at most, no leftovers', async () => {
+      const moments = Array.from({ length: 30 }, (_, n) => n * 4);
+      for (const [sequence, ms] of moments.entries()) {
+        handler.writeSettings(sequence, {
+          public: {
+            greeting: `${sequence}`,
+            steps: [
+              { do: 'exec', argv: ['true'] },
+              { do: 'end', message: 'done' },
+            ],
+          },
+        });
+        const operation = handler.start('enable', { sequence });
+        await Promise.race([operation.ended, new Promise((resolve) => setTimeout(resolve, ms))]);
+        try {
+          operation.signalGroup('SIGKILL');
+        } catch {
+          // It was faster.
+        }
+        await operation.ended;
+        await handler.run('enable', { sequence });
+        const status = handler.readStatus(sequence);
+        expect([sequence, status?.message]).toEqual([
+          sequence,
+          expect.stringMatching(
+            /^Enable (succeeded: [\s\S]*done$|failed: the run of sequence \d+ was interrupted: )/,
+          ),
+        ]);
+      }
+      const counts = new Map<number | undefined, number>();
+      for (const { sequence } of handler.trace()) counts.set(sequence, (counts.get(sequence) ?? 0) + 1);
+      expect([...counts.values()].filter((count) => count > 1)).toEqual([]);
+      // Those are missing that were killed between the number that says "taken on" and their first line of code.
+      expect(counts.size).toBeGreaterThan(moments.length / 2);
+      const left = [handler.folder(), join(handler.folder(), STATUS_FOLDER), handler.dataFolder].flatMap(
+        (folder) => readdirSync(folder).filter((name) => name.endsWith('.tmp') || name.startsWith('.lock')),
+      );
+      expect(left).toEqual([]);
+      expect(storedSequence()).toBe(String(moments.length - 1));
     });
 
     it('while newer settings wait makes room for them', async () => {
