@@ -2,7 +2,8 @@
  * A local VM for a black-box test: made, driven and read as a user does, with `handlerkit vm` and by looking into its
  * folder.
  */
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join, relative } from 'node:path';
 import { LIB_FOLDER, LOG_FOLDER } from '@handlerkit/sdk/contract';
@@ -12,8 +13,23 @@ import { runHandlerkit } from './handlerkit-command.ts';
 export type Isolation = 'overlay' | 'relocated';
 
 /** Why this machine cannot run an overlay VM; `undefined` when it can. */
-export const NO_OVERLAY: string | undefined =
-  process.getuid?.() === 0 ? undefined : 'an overlay VM needs root';
+export const NO_OVERLAY: string | undefined = whyNoOverlay();
+
+/** Tries it: root of a container may be without the right to mount, or sit on an overlay itself. */
+function whyNoOverlay(): string | undefined {
+  if (process.getuid?.() !== 0) return 'an overlay VM needs root';
+  const folder = mkdtempSync(join(tmpdir(), 'handlerkit-overlay-'));
+  try {
+    for (const name of ['upper', 'work', 'root']) mkdirSync(join(folder, name));
+    const mount = 'mount -t overlay -o lowerdir=/,upperdir=upper,workdir=work overlay root';
+    execFileSync('unshare', ['--mount', 'sh', '-c', mount], { cwd: folder, stdio: 'ignore' });
+    return undefined;
+  } catch {
+    return 'this machine cannot mount an overlay';
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
 
 export interface InstanceView {
   readonly name: string;
