@@ -176,7 +176,11 @@ export interface HandlerDefinition<Public = Record<string, unknown>, Protected =
   disable?(context: OperationContext): Promise<void>;
   /** Takes over from another version, older or newer. The SDK moves its own state, and the data folder stays in place. */
   update?(context: UpdateContext): Promise<void>;
-  /** Removes what the extension made on the machine. The SDK removes its state, and the data folder unless a new version uses it. */
+  /**
+   * Removes what the extension made on the machine; the SDK then removes its state and the data folder. Not called when
+   * another version has taken over: the agent runs the old version's uninstall in the middle of every update, and what it
+   * would remove is the new version's by then.
+   */
   uninstall?(context: OperationContext): Promise<void>;
 }
 

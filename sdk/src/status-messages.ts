@@ -29,7 +29,7 @@ export function resultStatus(operation: Operation, result: EnableResult, now: Da
     operation: title,
     status: result.status ?? 'success',
     code: result.code ?? 0,
-    message: result.message === undefined ? `${title} succeeded` : `${title} succeeded: ${result.message}`,
+    message: (result.message ?? '') === '' ? `${title} succeeded` : `${title} succeeded: ${result.message}`,
     substatus: result.substatus ?? [],
     time: formatTime(now),
   };

@@ -31,7 +31,7 @@ export interface WriteOptions {
 /** Replaces `path` by `text`. Throws the system's error; then the former file is untouched and no temporary one is left. */
 export function writeWholeFile(path: string, text: string, options: WriteOptions = {}): void {
   const temporary = `${path}.${process.pid}.tmp`;
-  rmSync(temporary, { force: true });
+  removeQuietly(temporary);
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   const file = openSync(temporary, flags, options.mode ?? 0o600);
   try {
@@ -43,7 +43,7 @@ export function writeWholeFile(path: string, text: string, options: WriteOptions
     }
     renameSync(temporary, path);
   } catch (thrown) {
-    rmSync(temporary, { force: true });
+    removeQuietly(temporary);
     throw thrown;
   }
   if (options.durable !== false) syncFolder(dirname(path));
@@ -77,6 +77,15 @@ export function readTextIfThere(path: string): string | undefined {
   } catch (thrown) {
     if (isSystemError(thrown, 'ENOENT')) return undefined;
     throw thrown;
+  }
+}
+
+/** What cannot be removed (no such folder, read-only) is told by what follows, or must not hide what went wrong before. */
+function removeQuietly(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // Said above.
   }
 }
 

@@ -337,12 +337,24 @@ describe('the other commands of the VM', () => {
   });
 
   it('delete keeps an extension whose disable fails, as the agent does', async () => {
-    await set({ version: '1.0.0', failsDisable: true }, settings({}));
+    await set({ version: '1.0.0', fails: 'disable' }, settings({}));
     const result = await vm(['delete', 'Greeter']);
     expect(result.exitCode).toBe(1);
     expect(operationsOf(result)).toEqual(['disable 1.0.0 exit 4']);
     expect(result.stderr).toMatch(/error DELETE_FAILED: .*\n/);
     expect(await sequence()).toBe(0);
+  });
+
+  it('delete removes an extension whose update had failed, with what the failed version left', async () => {
+    await set({ version: '1.0.0' }, settings({}));
+    const failed = await set({ version: '1.1.0', fails: 'update' }, settings({}));
+    expect(operationsOf(failed)).toEqual(['disable 1.0.0 exit 0', 'update 1.1.0 exit 4']);
+    const result = await vm(['delete', 'Greeter']);
+    expect(result).toMatchObject({ exitCode: 0, stdout: 'Deleted Greeter.\n' });
+    expect(operationsOf(result)).toEqual(['uninstall 1.0.0 exit 0']);
+    expect(readdirSync(join(folder, '.handlerkit/vm/root/var/lib/waagent')).join(' ')).not.toContain(
+      'Greeter',
+    );
   });
 
   it('reset leaves nothing, twice', async () => {

@@ -84,9 +84,13 @@ async function removeExtensions(
   const goalState = formatGoalState(vm.folder, current, names);
   await vm.agent.processGoalState(goalState, context.signal);
   const reports = await vm.hastyAgent.report(goalState);
+  let isStale = false;
   for (const extension of leaving) {
     const left = reportOf(reports, extension);
     if (left === undefined) continue;
+    // What is reported then is a version whose update or installation failed before; it goes with the goal state.
+    isStale = (await findInstalled(vm.machine, handlerNameOf(extension))) === undefined;
+    if (isStale) continue;
     throw new ToolError(
       'DELETE_FAILED',
       `The agent could not remove "${extension.name}": ${firstLine(left.message)}`,
@@ -96,8 +100,9 @@ async function removeExtensions(
     );
   }
   const extensions = current.extensions.filter((one) => !names.includes(one.name));
-  const next = { ...current, extensions };
+  const next = { ...current, incarnation: current.incarnation + (isStale ? 1 : 0), extensions };
   writeStore(vm.folder, next);
+  if (isStale) await vm.agent.processGoalState(formatGoalState(vm.folder, next, []), context.signal);
   return next;
 }
 
