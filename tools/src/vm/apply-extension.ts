@@ -2,7 +2,9 @@
  * Changes the goal state of a local VM, and has the agent bring it about: one extension set, or one removed. Call these under
  * the VM's lock.
  */
+
 import { formatHandlerName } from '@handlerkit/sdk/contract';
+import { findInstalled } from '../agent/handler-store.ts';
 import { interruptedError, ToolError } from '../errors.ts';
 import type { CommandContext } from '../tool-deps.ts';
 import { firstLine } from '../ui.ts';
