@@ -21,6 +21,8 @@ export const ERROR_TABLE = {
   SETTINGS_UNREADABLE: { exitCode: EXIT_CODES.configurationError, statusCode: -21 },
   /** The settings are well-formed but not what this extension asks for. */
   SETTINGS_INVALID: { exitCode: EXIT_CODES.configurationError, statusCode: 10 },
+  /** The extension policy of the VM's owner cannot be read. */
+  POLICY_INVALID: { exitCode: EXIT_CODES.configurationError, statusCode: 81 },
   /** The certificate of the protected settings is not on the VM. */
   CERTIFICATE_NOT_FOUND: { exitCode: EXIT_CODES.configurationError, statusCode: -20 },
   /** The protected settings cannot be decrypted. One code for every cause. */

@@ -37,6 +37,8 @@ export {
   parseExtensionDescription,
   RUNTIMES,
 } from './extension-description.ts';
+export type { ExtensionPolicy } from './extension-policy.ts';
+export { readExtensionPolicy, sha256OfFile } from './extension-policy.ts';
 export type { LockHolder } from './file-lock-holder.ts';
 export type {
   DaemonProblem,
