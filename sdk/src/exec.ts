@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { HandlerError } from './errors.ts';
 
+/** How a program is run: where, with what, how long, and where its output goes. */
 export interface ExecOptions {
   readonly cwd?: string;
   /** The child's whole environment; default: the environment of this process. */
@@ -50,6 +51,7 @@ export interface CommandUser {
   readonly gid: number;
 }
 
+/** How a program ended, and the ends of what it printed. */
 export interface ExecResult {
   /** `null` when a signal ended the child. */
   readonly exitCode: number | null;

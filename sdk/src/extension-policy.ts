@@ -13,6 +13,7 @@ import { HandlerError, toHandlerError } from './errors.ts';
 import type { Host } from './host.ts';
 import { readTextIfThere } from './whole-file.ts';
 
+/** What the owner of the VM allows, as it was read. */
 export interface ExtensionPolicy {
   /** Absolute path of the policy, for messages. */
   readonly file: string;

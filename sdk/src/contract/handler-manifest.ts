@@ -26,6 +26,7 @@ export const UPDATE_WITHOUT_INSTALL = 'UpdateWithoutInstall';
 
 /** Keys of the manifest that messages to authors name; `extension.json` has them too. */
 export const REPORT_HEARTBEAT_KEY = 'reportHeartbeat';
+/** The manifest's key for a handler that can have several configurations. */
 export const SUPPORTS_MULTIPLE_KEY = 'supportsMultipleExtensions';
 
 /** What the agent reads from a handler manifest, with its defaults. */

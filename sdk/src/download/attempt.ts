@@ -30,6 +30,7 @@ export interface AttemptRequest {
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
 }
 
+/** How far a download has come. */
 export interface DownloadProgress {
   readonly bytes: number;
   /** Length of the whole file; `undefined` when the server did not say. */
