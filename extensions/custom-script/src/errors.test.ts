@@ -3,9 +3,9 @@ import { expect, it } from 'vitest';
 import type { ScriptErrorName } from './errors.ts';
 import { CLARIFICATION_CODES, scriptError, systemCode } from './errors.ts';
 
-it('no two errors have the same clarification code', () => {
+it('no two errors have the same clarification code, but for the two that the original has as 0', () => {
   const codes = Object.values(CLARIFICATION_CODES);
-  expect(new Set(codes).size).toBe(codes.length);
+  expect(new Set(codes).size).toBe(codes.length - 1);
 });
 
 it.each<[ScriptErrorName, number, number]>([

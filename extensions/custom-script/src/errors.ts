@@ -13,8 +13,12 @@ export const CLARIFICATION_CODES = {
   STORAGE_FAILED: -1,
   /** A downloaded file or the script could not be read or rewritten on the VM. */
   FILE_NOT_PREPARED: 0,
+  /** The policy does not allow what should run. The original's code is 0, too. */
+  POLICY_BLOCKED: 0,
   /** A setting has the wrong type or form, or is unknown; or the script cannot be decoded. */
   CONFIGURATION_INVALID: -21,
+  /** The service that gives tokens of managed identities answered 5xx. */
+  IDENTITY_SERVICE_FAILED: -30,
   /** The connection failed, or a downloaded file could not be written. */
   DOWNLOAD_FAILED: -40,
   /** The server answered 400. */
@@ -27,6 +31,8 @@ export const CLARIFICATION_CODES = {
   COMMAND_FAILED: 2,
   /** A setting of the original that this version does not carry out. */
   SETTING_NOT_SUPPORTED: 10,
+  /** The user of `runAsUser` does not exist, or no command can be run as that user. */
+  USER_UNUSABLE: 11,
   COMMAND_TWICE: 20,
   FILES_TWICE: 22,
   NOTHING_TO_RUN: 23,
@@ -39,6 +45,8 @@ export const CLARIFICATION_CODES = {
   CREDENTIALS_INCOMPLETE: 30,
   /** The folder of the run could not be made. */
   FOLDER_NOT_CREATED: 50,
+  /** The shared access signature of a URL has expired. */
+  SAS_EXPIRED: 51,
   DOWNLOAD_DENIED: 52,
   DOWNLOAD_NOT_FOUND: 53,
   /** The server answered something else than 200. */
@@ -46,8 +54,18 @@ export const CLARIFICATION_CODES = {
   /** The body of an answer broke off or has the wrong length. */
   DOWNLOAD_CUT: 55,
   DOWNLOAD_TIMED_OUT: 56,
-  /** There is a policy for what may run, and this version cannot apply it. */
-  POLICY_NOT_SUPPORTED: 81,
+  /** A file is not the one that was asked for, or that the server announced. */
+  DOWNLOAD_CHECKSUM: 57,
+  /** The storage service does not know the blob, or hides it from the identity. */
+  IDENTITY_NOT_FOUND: 70,
+  /** The identity may not read the blob. */
+  IDENTITY_DENIED: 71,
+  /** There is no token of a managed identity, or it was not accepted. */
+  IDENTITY_UNUSABLE: 72,
+  /** The policy asks for something that this version cannot do. */
+  POLICY_NOT_SUPPORTED: 80,
+  /** The policy for what may run cannot be read. */
+  POLICY_INVALID: 81,
 } as const;
 
 /** Makes the error `name`; `message` holds no secret and no URL query. */
@@ -67,6 +85,7 @@ export function systemCode(thrown: unknown): string {
 const CONFIGURATION_ERRORS: ReadonlySet<ScriptErrorName> = new Set([
   'CONFIGURATION_INVALID',
   'SETTING_NOT_SUPPORTED',
+  'USER_UNUSABLE',
   'COMMAND_TWICE',
   'FILES_TWICE',
   'NOTHING_TO_RUN',

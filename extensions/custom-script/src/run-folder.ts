@@ -5,7 +5,9 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Host, Logger } from '@handlerkit/sdk';
+import { isSystemError, toHandlerError } from '@handlerkit/sdk';
 import { scriptError, systemCode } from './errors.ts';
+import { removeTree, userRunsFolder } from './run-user.ts';
 
 /** Makes the empty folder of a run, mode 0700, and gives its path as the VM sees it. Throws `FOLDER_NOT_CREATED`. */
 export async function createRunFolder(host: Host, dataFolder: string, sequence: number): Promise<string> {
@@ -28,14 +30,26 @@ export async function removeOtherRuns(
   dataFolder: string,
   sequence: number,
 ): Promise<void> {
-  const parent = join(dataFolder, DOWNLOAD_FOLDER);
-  try {
-    for (const entry of await readdir(host.path(parent), { withFileTypes: true })) {
-      if (!entry.isDirectory() || entry.name === String(sequence)) continue;
-      await rm(host.path(join(parent, entry.name)), { recursive: true, force: true });
+  const own = join(dataFolder, DOWNLOAD_FOLDER);
+  const removeOwn = (folder: string): Promise<void> =>
+    rm(host.path(folder), { recursive: true, force: true });
+  const ofUsers = userRunsFolder(dataFolder);
+  for (const [parent, remove] of [
+    [own, removeOwn],
+    [ofUsers, (folder: string) => removeTree(host, folder)],
+  ] as const) {
+    try {
+      for (const entry of await readdir(host.path(parent), { withFileTypes: true })) {
+        if (!entry.isDirectory() || entry.name === String(sequence)) continue;
+        await remove(join(parent, entry.name));
+      }
+    } catch (thrown) {
+      if (isSystemError(thrown, 'ENOENT')) continue;
+      log.warn('an older run could not be removed', {
+        folder: parent,
+        reason: toHandlerError(thrown).message,
+      });
     }
-  } catch (thrown) {
-    log.warn('an older run could not be removed', { folder: parent, reason: systemCode(thrown) });
   }
 }
 

@@ -72,7 +72,7 @@ it.each<[DownloadFailureDetails['kind'], string, number, string]>([
   ['timeout', 'DOWNLOAD_TIMED_OUT', 56, `${INTO}http request timed out: what the SDK says`],
   ['transport', 'DOWNLOAD_FAILED', -40, `${INTO}http request failed: what the SDK says`],
   ['body', 'DOWNLOAD_CUT', 55, `${INTO}what the SDK says`],
-  ['integrity', 'DOWNLOAD_CUT', 55, `${INTO}what the SDK says`],
+  ['integrity', 'DOWNLOAD_CHECKSUM', 57, `${INTO}what the SDK says`],
   ['disk', 'DOWNLOAD_FAILED', -40, 'what the SDK says'],
   ['no-space', 'DOWNLOAD_FAILED', -40, 'what the SDK says'],
 ])('a failure of the kind %s is %s, code %i', (kind, code, statusCode, message) => {

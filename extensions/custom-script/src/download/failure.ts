@@ -23,8 +23,9 @@ export function describeFailure(error: DownloadError): {
     case 'timeout':
       return { errorName: 'DOWNLOAD_TIMED_OUT', text: `http request timed out: ${detail}` };
     case 'body':
-    case 'integrity':
       return { errorName: 'DOWNLOAD_CUT', text: detail };
+    case 'integrity':
+      return { errorName: 'DOWNLOAD_CHECKSUM', text: detail };
     case 'transport':
       return { errorName: 'DOWNLOAD_FAILED', text: `http request failed: ${detail}` };
     case 'disk':

@@ -4,6 +4,7 @@
  * Source: Custom Script 2.1.19 section 4.
  */
 import { scriptError } from '../errors.ts';
+import type { FileUri } from '../file-uri.ts';
 import { SCRIPT_FILE } from '../script.ts';
 
 export interface PlannedFile {
@@ -12,6 +13,8 @@ export interface PlannedFile {
   readonly url: URL;
   /** File name in the folder of the run. */
   readonly name: string;
+  /** 64 lower-case hex digits that the file must have. */
+  readonly sha256?: string;
 }
 
 /** Files in which the output of the command lies, in the folder of the run. */
@@ -19,9 +22,10 @@ export const STDOUT_FILE = 'stdout';
 export const STDERR_FILE = 'stderr';
 
 /** Checks all `fileUris` and names their files. Throws `FILE_INVALID` for the first that cannot be. */
-export function planDownloads(fileUris: readonly string[]): readonly PlannedFile[] {
+export function planDownloads(fileUris: readonly FileUri[]): readonly PlannedFile[] {
   const taken = new Map<string, number>();
-  return fileUris.map((uri, index) => {
+  return fileUris.map((entry, index) => {
+    const { uri, sha256 } = typeof entry === 'string' ? { uri: entry } : entry;
     const refuse = (problem: string) =>
       scriptError(
         'FILE_INVALID',
@@ -44,7 +48,7 @@ export function planDownloads(fileUris: readonly string[]): readonly PlannedFile
       throw refuse(`its file name is the same as that of file[${other}]; give one of them another name`);
     }
     taken.set(name, index);
-    return { index, url, name };
+    return { index, url, name, ...(sha256 === undefined ? {} : { sha256 }) };
   });
 }
 
