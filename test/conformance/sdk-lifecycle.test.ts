@@ -105,7 +105,7 @@ describe('the operations of a packed handler', () => {
     }
     expect(install).toMatchObject({ sequence: 0, uninstallExitCode: 'not-run' });
     const repeated = await apply(packageOf('1.0.0'), 'keep');
-    expect(repeated).toMatchObject({ exitCode: 0, brief: [], message: 'Enable succeeded: ' });
+    expect(repeated).toMatchObject({ exitCode: 0, brief: [], message: 'Enable succeeded' });
     expect(enable?.dataFolder).toMatch(new RegExp(`${HANDLER}\\.data$`));
     if (NO_OVERLAY === undefined) expect(enable?.handlerFolder).toBe(`${LIB_FOLDER}/${HANDLER}-1.0.0`);
 
