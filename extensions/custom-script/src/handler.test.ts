@@ -10,7 +10,6 @@ import {
   ERROR_CLARIFICATION,
   formatStatusFile,
   LIB_FOLDER,
-  RUNTIME_POLICY_FILE,
 } from '@handlerkit/sdk/contract';
 import type { OperationOutcome, TestMachine } from '@handlerkit/sdk/testing';
 import { createTestMachine } from '@handlerkit/sdk/testing';
@@ -86,7 +85,7 @@ describe('a command', () => {
       expect(exitCode).toBe(1);
       expect(status).toMatchObject({
         status: 'error',
-        code: 2,
+        code: 127,
         message: `Enable failed: failed to execute command: command terminated with exit status=127\n[stdout]\n\n[stderr]\n${(await expected).stderr}`,
         substatus: [{ name: ERROR_CLARIFICATION, status: 'error', code: 2 }],
       });
@@ -177,7 +176,7 @@ describe('files', () => {
       response.end('x');
     };
     await enable({ fileUris: [`${base}/a`], commandToExecute: 'true' });
-    expect(said).toEqual(['Enable in progress: downloading file 1 of 1']);
+    expect(said).toEqual(['Enable in progress: downloading 1 file: 0 complete, 0 seconds so far']);
   });
 
   it('stay byte for byte as they are with skipDos2Unix', async () => {
@@ -255,15 +254,6 @@ describe('settings that are refused', () => {
     expect(status?.message).toContain(`Enable failed: ${text}`);
     expect(existsSync(folder())).toBe(false);
     expect(machine.commands).toEqual([]);
-  });
-
-  it('a policy for what may run is not passed over', async () => {
-    const policy = join(folders().configFolder, RUNTIME_POLICY_FILE);
-    writeFileSync(machine.path(policy), '{}');
-    const { status } = await enable({ commandToExecute: 'true', fileUris: [`${base}/a`] });
-    expect(status).toMatchObject({ status: 'error', code: 81 });
-    expect(status?.message).toContain(`${policy} is not supported by this version`);
-    expect([machine.commands, requests]).toEqual([[], []]);
   });
 });
 

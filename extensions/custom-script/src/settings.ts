@@ -5,8 +5,15 @@
  */
 import { nearestName } from '@handlerkit/sdk';
 import * as z from 'zod/mini';
+import type { Environment } from './environment.ts';
+import { checkEnvironment, isLoaderVariable, readEnvironment } from './environment.ts';
 import type { ScriptErrorName } from './errors.ts';
 import { scriptError } from './errors.ts';
+import type { FileUri } from './file-uri.ts';
+import { checkFileUris, readFileUris, typeWord } from './file-uri.ts';
+
+/** Longest `timeoutInSeconds`: what the platform gives to a run in all. */
+export const TIMEOUT_LIMIT_SECONDS = 90 * 60;
 
 /** What the user asked for, checked. */
 export interface ScriptSettings {
@@ -15,9 +22,15 @@ export interface ScriptSettings {
   readonly text: string;
   /** True when the text came in the protected half. */
   readonly isProtected: boolean;
-  readonly fileUris: readonly string[];
+  readonly fileUris: readonly FileUri[];
   /** True: line ends and byte order marks stay as they are. */
   readonly skipDos2Unix: boolean;
+  /** Limit of the command; `undefined`: only that of the run as a whole. */
+  readonly timeoutSeconds: number | undefined;
+  /** Name of the user who runs the command, not looked up yet; `undefined`: root. */
+  readonly runAsUser: string | undefined;
+  /** Variables of both halves. */
+  readonly environment: Environment;
 }
 
 /** Checks both halves together. Throws one error that lists all problems, also for a setting that is not supported yet. */
@@ -34,8 +47,11 @@ export function readScriptSettings(publicHalf: unknown, protectedHalf: unknown):
   return {
     kind: command === undefined ? 'script' : 'command',
     ...chosen,
-    fileUris: [...listOf(open.fileUris), ...listOf(hidden.fileUris)].filter((uri) => typeof uri === 'string'),
+    fileUris: readFileUris([...listOf(open.fileUris), ...listOf(hidden.fileUris)]),
     skipDos2Unix: open.skipDos2Unix === true,
+    timeoutSeconds: typeof open.timeoutInSeconds === 'number' ? open.timeoutInSeconds : undefined,
+    runAsUser: typeof open.runAsUser === 'string' && open.runAsUser !== '' ? open.runAsUser : undefined,
+    environment: readEnvironment(open.environment, hidden.environment),
   };
 }
 
@@ -57,12 +73,25 @@ const matching = (pattern: RegExp) =>
 const common = {
   commandToExecute: z.optional(z.string()),
   script: z.optional(z.string()),
-  fileUris: z.optional(z.array(z.string().check(z.refine(isUri, { error: "Does not match format 'uri'" })))),
+  // What an entry must be is checked apart: it has two forms, and the texts are those of the original.
+  fileUris: z.optional(z.array(z.unknown())),
+  environment: z.optional(z.record(z.string(), z.string())),
 };
+const NOT_WHOLE = 'is no whole number';
+const wholeNumber = z.number().check(z.refine(Number.isInteger, { error: NOT_WHOLE }));
 const PublicSchema = z.strictObject({
   ...common,
   skipDos2Unix: z.optional(z.boolean()),
-  timestamp: z.optional(z.number().check(z.refine(Number.isInteger))),
+  timestamp: z.optional(wholeNumber),
+  timeoutInSeconds: z.optional(
+    wholeNumber.check(
+      z.refine((seconds) => seconds >= 1, { error: 'Must be greater than or equal to 1' }),
+      z.refine((seconds) => seconds <= TIMEOUT_LIMIT_SECONDS, {
+        error: `Must be less than or equal to ${TIMEOUT_LIMIT_SECONDS}`,
+      }),
+    ),
+  ),
+  runAsUser: z.optional(z.string()),
 });
 const ProtectedSchema = z.strictObject({
   ...common,
@@ -71,6 +100,7 @@ const ProtectedSchema = z.strictObject({
   managedIdentity: z.optional(
     z.looseObject({ objectId: z.optional(matching(GUID)), clientId: z.optional(matching(GUID)) }),
   ),
+  runAsPassword: z.optional(z.string()),
 });
 
 const KEYS = {
@@ -79,7 +109,7 @@ const KEYS = {
 } as const;
 const OTHER_HALF = { public: 'protected', protected: 'public' } as const;
 /** The words that the texts use for the expected type, where zod's word is another one. */
-const EXPECTED: Readonly<Record<string, string>> = { timestamp: 'integer' };
+const EXPECTED: Readonly<Record<string, string>> = { timestamp: 'integer', timeoutInSeconds: 'integer' };
 
 /** Adds the problems of one half and gives it as it came: checks across settings look at what the user wrote. */
 function checkHalf(
@@ -101,16 +131,18 @@ function checkHalf(
     }
     const place = issue.path.length === 0 ? '(root)' : issue.path.join('.');
     const given = valueAt(value, issue.path);
-    const isType = issue.code === 'invalid_type' || place === 'timestamp';
+    const isType = issue.code === 'invalid_type' || issue.message === NOT_WHOLE;
     const expected =
       EXPECTED[place] ?? (issue.code === 'invalid_type' ? EXPECTED_BY_ZOD[issue.expected] : undefined);
-    if (isType) {
-      const name =
-        issue.path[0] === 'fileUris' && given === null && issue.path.length === 2 ? 'FILE_NULL' : undefined;
-      add(`${place}: Invalid type. Expected: ${expected ?? 'another type'}, given: ${typeWord(given)}`, name);
-    } else add(`${place}: ${issue.message}`);
+    if (isType)
+      add(`${place}: Invalid type. Expected: ${expected ?? 'another type'}, given: ${typeWord(given)}`);
+    else add(`${place}: ${issue.message}`);
   }
-  return isObject(value) ? value : {};
+  const given = isObject(value) ? value : {};
+  for (const { text, isNull } of checkFileUris(listOf(given.fileUris))) {
+    add(text, isNull ? 'FILE_NULL' : undefined);
+  }
+  return given;
 }
 
 const EXPECTED_BY_ZOD: Readonly<Record<string, string>> = {
@@ -118,6 +150,7 @@ const EXPECTED_BY_ZOD: Readonly<Record<string, string>> = {
   array: 'array',
   boolean: 'boolean',
   object: 'object',
+  record: 'object',
 };
 
 function checkTogether(open: Half, hidden: Half, problems: Problem[]): void {
@@ -160,6 +193,19 @@ function checkTogether(open: Half, hidden: Half, problems: Problem[]): void {
       "only one of 'clientId' or 'objectId' must be specified with 'managedServiceIdentity'",
     );
   }
+  for (const text of checkEnvironment(open.environment, hidden.environment)) {
+    add('CONFIGURATION_INVALID', text);
+  }
+  if (isGiven(open.runAsUser)) {
+    const names = Object.keys(readEnvironment(open.environment, hidden.environment));
+    // Root's own program, which changes the user, would load what they name.
+    for (const name of names.filter(isLoaderVariable)) {
+      add(
+        'CONFIGURATION_INVALID',
+        `'environment.${name}' cannot be given with 'runAsUser'; set it in the command`,
+      );
+    }
+  }
   for (const half of [open, hidden]) {
     // No program can be given a NUL, so the shell would see another command than the user wrote.
     if (typeof half.commandToExecute === 'string' && half.commandToExecute.includes('\0')) {
@@ -169,6 +215,12 @@ function checkTogether(open: Half, hidden: Half, problems: Problem[]): void {
 }
 
 function refuseUnsupported(hidden: Half): void {
+  if (isGiven(hidden.runAsPassword)) {
+    throw scriptError(
+      'SETTING_NOT_SUPPORTED',
+      "'runAsPassword' is not supported: root needs no password to run a command as 'runAsUser'; remove it. Nothing was downloaded or run",
+    );
+  }
   const refused = isGiven(hidden.managedIdentity)
     ? "'managedIdentity' is"
     : isGiven(hidden.storageAccountName)
@@ -198,15 +250,6 @@ function hint(key: string, half: 'public' | 'protected'): string {
   return near === undefined ? '' : ` (did you mean '${near}'?)`;
 }
 
-/** A URI as the original's schema understands it: it parses, has a scheme, and holds no backslash. */
-function isUri(text: string): boolean {
-  return (
-    /^[a-z][a-z0-9+.-]*:[^\\\u0000-\u001f\u007f]*$/i.test(text) &&
-    URL.canParse(text) &&
-    !/%(?![0-9a-f]{2})/i.test(text)
-  );
-}
-
 /** An empty text counts as not given, as in the original. */
 function isGiven(value: unknown): boolean {
   return value !== undefined && value !== '';
@@ -227,12 +270,4 @@ function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
     else at = isObject(at) && Object.hasOwn(at, key) ? at[String(key)] : undefined;
   }
   return at;
-}
-
-/** A JSON type in the words of the original's schema checker. */
-function typeWord(value: unknown): string {
-  if (value === null) return 'null';
-  if (Array.isArray(value)) return 'array';
-  if (typeof value === 'number') return Number.isInteger(value) ? 'integer' : 'number';
-  return typeof value;
 }

@@ -44,7 +44,11 @@ function download(
       log,
       folder: '/run',
       signal: more.signal ?? new AbortController().signal,
-      onStart: async (file) => void more.begun?.push(file.name),
+      progress: {
+        onStart: (file) => void more.begun?.push(file.name),
+        onProgress: () => undefined,
+        onEnd: () => undefined,
+      },
     },
     planDownloads(names.map((name) => `${base}/${name}`)),
   );
@@ -63,7 +67,7 @@ it('saves every file under its name, mode 0500, some at a time', async () => {
     // Answers only when as many are open as may be, so that fewer at a time would never end.
     if (held.length >= PARALLEL_DOWNLOADS) for (const release of held.splice(0)) release();
   };
-  const names = Array.from({ length: 8 }, (_, index) => `f${index}.bin`);
+  const names = Array.from({ length: 2 * PARALLEL_DOWNLOADS }, (_, index) => `f${10 + index}.bin`);
   const begun: string[] = [];
   await download(names, { begun });
   expect(most).toBe(PARALLEL_DOWNLOADS);
@@ -73,7 +77,7 @@ it('saves every file under its name, mode 0500, some at a time', async () => {
     expect(readFileSync(join(root, 'run', name), 'utf8')).toBe(`content of /${name}`);
     expect(statSync(join(root, 'run', name)).mode & 0o777).toBe(0o500);
   }
-  expect(logged.filter((message) => message === 'download complete')).toHaveLength(8);
+  expect(logged.filter((message) => message === 'download complete')).toHaveLength(names.length);
 });
 
 it('the first failure ends the others, names its place, and leaves no part of a file', async () => {
@@ -88,7 +92,8 @@ it('the first failure ends the others, names its place, and leaves no part of a 
     response.writeHead(404).end();
   };
   const begun: string[] = [];
-  const failure = download(['a', 'b', 'bad', 'c', 'd', 'e'], { begun });
+  const others = Array.from({ length: PARALLEL_DOWNLOADS }, (_, index) => `other-${index}`);
+  const failure = download(['a', 'b', 'bad', ...others], { begun });
   await expect(failure).rejects.toMatchObject({
     code: 'DOWNLOAD_NOT_FOUND',
     statusCode: 53,
@@ -97,7 +102,7 @@ it('the first failure ends the others, names its place, and leaves no part of a 
     ),
   });
   expect(readdirSync(join(root, 'run'))).toEqual([]);
-  expect(begun).not.toContain('e');
+  expect(begun).not.toContain(others.at(-1));
 });
 
 it('an abort from outside ends all, with its own reason', async () => {

@@ -5,12 +5,13 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import type { Host, Logger } from '@handlerkit/sdk';
 import { DownloadError, downloadFile, HandlerError } from '@handlerkit/sdk';
+import type { FileProgress } from '../file-progress.ts';
 import { PROGRAM_MODE } from '../preprocess.ts';
 import { describeFailure, downloadFailure } from './failure.ts';
 import type { PlannedFile } from './file-name.ts';
 
 /** How many files are downloaded at the same time. */
-export const PARALLEL_DOWNLOADS = 4;
+export const PARALLEL_DOWNLOADS = 8;
 
 export interface DownloadRun {
   readonly host: Host;
@@ -18,8 +19,8 @@ export interface DownloadRun {
   readonly signal: AbortSignal;
   /** The folder as the VM sees it, for texts. */
   readonly folder: string;
-  /** Called when a file is begun. */
-  readonly onStart: (file: PlannedFile) => Promise<void>;
+  /** Is told how far each file is. */
+  readonly progress: Pick<FileProgress, 'onStart' | 'onProgress' | 'onEnd'>;
 }
 
 /**
@@ -36,8 +37,9 @@ export async function downloadFiles(run: DownloadRun, files: readonly PlannedFil
   const work = async (): Promise<void> => {
     for (let file = queue.shift(); file !== undefined && !stop.signal.aborted; file = queue.shift()) {
       try {
-        await run.onStart(file);
+        run.progress.onStart(file);
         await download({ ...run, signal: stop.signal }, file);
+        run.progress.onEnd(file);
       } catch (thrown) {
         failures.push(thrown instanceof HandlerError ? named(thrown, file) : thrown);
         stop.abort();
@@ -62,8 +64,10 @@ async function download(run: DownloadRun, planned: PlannedFile): Promise<void> {
       url: planned.url,
       target,
       mode: PROGRAM_MODE,
+      ...(planned.sha256 === undefined ? {} : { sha256: planned.sha256 }),
       headers: { 'x-ms-client-request-id': randomUUID() },
       signal,
+      onProgress: (done) => run.progress.onProgress(planned, done.bytes, done.totalBytes),
       onRetry: (attempt, problem) =>
         log.warn(describeFailure(problem).text, { file: planned.index, attempt }),
     });
