@@ -7,8 +7,9 @@ import type { UserAccount } from '@handlerkit/sdk';
 /** Variables by name. */
 export type Environment = Readonly<Record<string, string>>;
 
-/** Most bytes of `NAME=value` with its end that Linux gives to a program. */
-export const VARIABLE_LIMIT_BYTES = 128 * 1024;
+const PAGE_BYTES = 4096;
+/** Most bytes of `NAME=value` with its end that Linux gives to a program: 32 pages. */
+export const VARIABLE_LIMIT_BYTES = 32 * PAGE_BYTES;
 
 /** What is wrong with the variables of both halves, without any value. Expects strings; other values are not looked at. */
 export function checkEnvironment(open: unknown, hidden: unknown): readonly string[] {
