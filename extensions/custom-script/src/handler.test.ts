@@ -239,9 +239,9 @@ describe('settings that are refused', () => {
     [{ commandToExecute: 'a' }, { storageAccountName: 'account' }, 30, 'invalid configuration: both'],
     [
       { commandToExecute: 'a' },
-      { managedIdentity: {} },
-      10,
-      "'managedIdentity' is not supported by this version of Custom Script",
+      { storageAccountName: 'acc', storageAccountKey: 'a2V5', managedIdentity: {} },
+      26,
+      "invalid configuration: 'storageAccountName' or 'storageAccountKey' must not be specified",
     ],
   ])('%j and protected %j end with code %i before anything is done', async (open, hidden, code, text) => {
     const { status, exitCode } = await enable(open, hidden);

@@ -6,13 +6,17 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EnableContext, UserAccount } from '@handlerkit/sdk';
 import { defineHandler } from '@handlerkit/sdk';
+import { checkBlobUrls, createFileAccess } from './download/blob-access.ts';
 import type { PlannedFile } from './download/file-name.ts';
 import { planDownloads, STDERR_FILE, STDOUT_FILE } from './download/file-name.ts';
 import { downloadFiles } from './download/index.ts';
 import { commandEnvironment } from './environment.ts';
 import { scriptError, systemCode } from './errors.ts';
 import { trackFiles } from './file-progress.ts';
+import type { TokenSource } from './identity-token.ts';
+import { createTokenSource } from './identity-token.ts';
 import { lastLines } from './last-lines.ts';
+import { withOutputBlobs } from './output-blobs.ts';
 import type { ScriptPolicy } from './policy.ts';
 import { readPolicy, requireAllowedFile, requireAllowedText } from './policy.ts';
 import { convertScriptFile, PROGRAM_MODE } from './preprocess.ts';
@@ -34,14 +38,20 @@ export const handler = defineHandler({
     const settings = readScriptSettings(context.settings.public, context.settings.protected);
     const policy = await readPolicy(host, context.environment);
     const files = planDownloads(settings.fileUris);
-    hideUrlSecrets(context, files);
+    checkBlobUrls(files, settings.credentials);
+    const { stdout, stderr } = settings.outputBlobs;
+    hideUrlSecrets(context, [...files.map(({ url }) => url), stdout, stderr]);
     const script = settings.kind === 'script' ? await decodeScript(settings.text) : undefined;
     if (script !== undefined && settings.isProtected) context.addSecret(script.toString());
     const user = settings.runAsUser === undefined ? undefined : await findRunUser(host, settings.runAsUser);
 
+    const { credentials } = settings;
+    const tokens =
+      credentials?.kind === 'identity' ? createTokenSource(host, credentials, context.addSecret) : undefined;
+
     const progress = startProgress(host, status);
     try {
-      const run: Run = { context, settings, policy, files, script, user, progress };
+      const run: Run = { context, settings, policy, files, script, user, progress, tokens };
       const folders = await makeFolders(run);
       await prepareFiles(run, folders.work);
       return { message: await execute(run, folders) };
@@ -66,6 +76,8 @@ interface Run {
   /** Who runs it; `undefined`: root. */
   readonly user: UserAccount | undefined;
   readonly progress: Progress;
+  /** Of the managed identity of the settings. */
+  readonly tokens: TokenSource | undefined;
 }
 
 /** Folders of a run as the VM sees them: that of the files and the command, and that of its output. The same for root. */
@@ -88,7 +100,8 @@ async function prepareFiles(run: Run, folder: string): Promise<void> {
   if (files.length > 0) {
     const progress = trackFiles(files.length);
     await run.progress.show(progress.describe);
-    await downloadFiles({ host, log, signal, folder, progress }, files);
+    const access = createFileAccess(settings.credentials, run.tokens, context.addSecret);
+    await downloadFiles({ host, log, signal, folder, access, progress }, files);
   }
   if (script !== undefined) await writeScript(context, folder, script);
   const names = [...files.map((file) => file.name), ...(script === undefined ? [] : [SCRIPT_FILE])];
@@ -114,7 +127,15 @@ async function execute(run: Run, { work, output }: Folders): Promise<string> {
   });
   const started = host.elapsedMs();
   try {
-    return await runCommand({
+    const blobs = {
+      host,
+      log,
+      signal,
+      settings: settings.outputBlobs,
+      tokens: run.tokens,
+      files: { stdout: path(STDOUT_FILE), stderr: path(STDERR_FILE) },
+    };
+    const options = {
       host,
       command: script === undefined ? settings.text : quotePath(host.path(join(work, SCRIPT_FILE))),
       // The name of the script's file is no secret.
@@ -126,7 +147,8 @@ async function execute(run: Run, { work, output }: Folders): Promise<string> {
       timeoutSeconds: settings.timeoutSeconds,
       signal,
       redact,
-    });
+    };
+    return await withOutputBlobs(blobs, () => runCommand(options));
   } finally {
     log.info('the command ended', { durationMs: Math.round(host.elapsedMs() - started) });
     await removeOtherRuns(host, log, dataFolder, sequence);
@@ -134,8 +156,9 @@ async function execute(run: Run, { work, output }: Folders): Promise<string> {
 }
 
 /** A SAS signature and a password in a URL stay hidden when a program prints them without their URL. */
-function hideUrlSecrets(context: Context, files: readonly PlannedFile[]): void {
-  for (const { url } of files) {
+function hideUrlSecrets(context: Context, urls: readonly (URL | undefined)[]): void {
+  for (const url of urls) {
+    if (url === undefined) continue;
     if (url.search.length > 1) context.addSecret(url.search.slice(1));
     if (url.password !== '') context.addSecret(decodeURIComponent(url.password));
     const signature = url.searchParams.get('sig');

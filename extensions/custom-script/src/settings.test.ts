@@ -236,16 +236,15 @@ it('every problem of both halves is listed, and none shows a value', () => {
   expect(error.message).not.toMatch(/canary/i);
 });
 
-it.each<[Half, string]>([
-  [{ managedIdentity: {} }, "'managedIdentity' is not supported by this version of Custom Script"],
-  [{ managedIdentity: { clientId: GUID, extra: 1 } }, "'managedIdentity' is not supported"],
+it.each<[Half, unknown]>([
+  [{}, undefined],
+  [{ managedIdentity: {} }, { kind: 'identity' }],
+  [{ managedIdentity: { clientId: GUID, extra: 1 } }, { kind: 'identity', clientId: GUID }],
+  [{ managedIdentity: { objectId: GUID } }, { kind: 'identity', objectId: GUID }],
   [
     { storageAccountName: 'account', storageAccountKey: 'a2V5' },
-    "'storageAccountName' and 'storageAccountKey' are not supported",
+    { kind: 'account-key', accountName: 'account', accountKey: 'a2V5' },
   ],
-])('%j is valid, but refused until it is supported', (hidden, text) => {
-  const error = refusal({ commandToExecute: 'a' }, hidden);
-  expect(error.message).toContain(text);
-  expect(error.message).toContain('SAS URL');
-  expect(error.code).toBe('SETTING_NOT_SUPPORTED');
+])('%j gives the credentials %j', (hidden, credentials) => {
+  expect(readScriptSettings({ commandToExecute: 'a' }, hidden).credentials).toEqual(credentials);
 });

@@ -11,6 +11,10 @@ import type { ScriptErrorName } from './errors.ts';
 import { scriptError } from './errors.ts';
 import type { FileUri } from './file-uri.ts';
 import { checkFileUris, readFileUris, typeWord } from './file-uri.ts';
+import type { OutputBlobSettings } from './output-blob-settings.ts';
+import { checkOutputBlobs, readOutputBlobs } from './output-blob-settings.ts';
+import type { StorageCredentials } from './storage-credentials.ts';
+import { readStorageCredentials } from './storage-credentials.ts';
 
 /** Longest `timeoutInSeconds`: what the platform gives to a run in all. */
 export const TIMEOUT_LIMIT_SECONDS = 90 * 60;
@@ -31,6 +35,10 @@ export interface ScriptSettings {
   readonly runAsUser: string | undefined;
   /** Variables of both halves. */
   readonly environment: Environment;
+  /** With what private blobs are reached. */
+  readonly credentials: StorageCredentials | undefined;
+  /** Append blobs that get the output. */
+  readonly outputBlobs: OutputBlobSettings;
 }
 
 /** Checks both halves together. Throws one error that lists all problems, also for a setting that is not supported yet. */
@@ -52,6 +60,8 @@ export function readScriptSettings(publicHalf: unknown, protectedHalf: unknown):
     timeoutSeconds: typeof open.timeoutInSeconds === 'number' ? open.timeoutInSeconds : undefined,
     runAsUser: typeof open.runAsUser === 'string' && open.runAsUser !== '' ? open.runAsUser : undefined,
     environment: readEnvironment(open.environment, hidden.environment),
+    credentials: readStorageCredentials(hidden),
+    outputBlobs: readOutputBlobs(open, hidden),
   };
 }
 
@@ -76,6 +86,8 @@ const common = {
   // What an entry must be is checked apart: it has two forms, and the texts are those of the original.
   fileUris: z.optional(z.array(z.unknown())),
   environment: z.optional(z.record(z.string(), z.string())),
+  outputBlobUri: z.optional(z.string()),
+  errorBlobUri: z.optional(z.string()),
 };
 const NOT_WHOLE = 'is no whole number';
 const wholeNumber = z.number().check(z.refine(Number.isInteger, { error: NOT_WHOLE }));
@@ -193,6 +205,7 @@ function checkTogether(open: Half, hidden: Half, problems: Problem[]): void {
       "only one of 'clientId' or 'objectId' must be specified with 'managedServiceIdentity'",
     );
   }
+  for (const text of checkOutputBlobs(open, hidden)) add('CONFIGURATION_INVALID', text);
   for (const text of checkEnvironment(open.environment, hidden.environment)) {
     add('CONFIGURATION_INVALID', text);
   }
@@ -221,16 +234,6 @@ function refuseUnsupported(hidden: Half): void {
       "'runAsPassword' is not supported: root needs no password to run a command as 'runAsUser'; remove it. Nothing was downloaded or run",
     );
   }
-  const refused = isGiven(hidden.managedIdentity)
-    ? "'managedIdentity' is"
-    : isGiven(hidden.storageAccountName)
-      ? "'storageAccountName' and 'storageAccountKey' are"
-      : undefined;
-  if (refused === undefined) return;
-  throw scriptError(
-    'SETTING_NOT_SUPPORTED',
-    `${refused} not supported by this version of Custom Script; use a SAS URL in 'fileUris' of the protected settings instead. Nothing was downloaded or run`,
-  );
 }
 
 function pick(

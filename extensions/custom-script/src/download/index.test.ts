@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { Logger } from '@handlerkit/sdk';
 import { createHost, HandlerError } from '@handlerkit/sdk';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { createFileAccess } from './blob-access.ts';
 import { planDownloads } from './file-name.ts';
 import { downloadFiles, PARALLEL_DOWNLOADS } from './index.ts';
 
@@ -44,6 +45,7 @@ function download(
       log,
       folder: '/run',
       signal: more.signal ?? new AbortController().signal,
+      access: createFileAccess(undefined, undefined, () => undefined),
       progress: {
         onStart: (file) => void more.begun?.push(file.name),
         onProgress: () => undefined,

@@ -4,9 +4,10 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import type { Host, Logger } from '@handlerkit/sdk';
-import { DownloadError, downloadFile, HandlerError } from '@handlerkit/sdk';
+import { DownloadError, HandlerError } from '@handlerkit/sdk';
 import type { FileProgress } from '../file-progress.ts';
 import { PROGRAM_MODE } from '../preprocess.ts';
+import type { FileAccess } from './blob-access.ts';
 import { describeFailure, downloadFailure } from './failure.ts';
 import type { PlannedFile } from './file-name.ts';
 
@@ -19,6 +20,8 @@ export interface DownloadRun {
   readonly signal: AbortSignal;
   /** The folder as the VM sees it, for texts. */
   readonly folder: string;
+  /** How the files are reached. */
+  readonly access: FileAccess;
   /** Is told how far each file is. */
   readonly progress: Pick<FileProgress, 'onStart' | 'onProgress' | 'onEnd'>;
 }
@@ -60,7 +63,7 @@ async function download(run: DownloadRun, planned: PlannedFile): Promise<void> {
   const started = host.elapsedMs();
   const target = join(run.folder, planned.name);
   try {
-    const { bytes, sha256 } = await downloadFile(host, {
+    const { bytes, sha256 } = await run.access(host, {
       url: planned.url,
       target,
       mode: PROGRAM_MODE,
