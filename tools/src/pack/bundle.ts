@@ -51,6 +51,9 @@ export async function compileBundle(
       options.entry,
       '--compile',
       '--bytecode',
+      // What is imported late becomes a part of its own, which costs nothing until it is needed.
+      '--splitting',
+      '--format=esm',
       '--minify',
       `--target=${TARGETS[options.architecture]}`,
       `--compile-executable-path=${options.runtime}`,
@@ -70,7 +73,7 @@ export async function compileBundle(
       timeoutMs: 3 * 60 * 1000,
       errorCode: 'BUNDLE_FAILED',
       purpose: `Compiling ${options.entry} for ${options.architecture}`,
-      hint: 'Correct the error that bun names. With bytecode, no module may use "await" at its top level.',
+      hint: 'Correct the error that bun names.',
       signal: deps.signal,
     },
   );
