@@ -59,6 +59,21 @@ describe('an extension on the local VM', () => {
     }
   });
 
+  it('runs the script again for another forceUpdateTag and after a deletion, and for nothing else', async () => {
+    const settings = { public: { commandToExecute: 'date +%s%N' } };
+    const apply = async (more: readonly string[] = []): Promise<string> => {
+      expect((await vm.set(older, settings, more)).exitCode).toBe(0);
+      return (await view())?.statuses[0]?.message ?? '';
+    };
+    const first = await apply();
+    expect(await apply()).toBe(first);
+    const forced = await apply(['--force-update-tag', '2']);
+    expect(forced).not.toBe(first);
+    expect(await apply(['--force-update-tag', '2'])).toBe(forced);
+    await vm.delete();
+    expect([first, forced]).not.toContain(await apply(['--force-update-tag', '2']));
+  });
+
   it('lets a long run go on through an update, and shows its result in the new version', async () => {
     // The command waits for the answer of a server, so that the test says when it ends.
     const gate = await openGate();
