@@ -274,20 +274,23 @@ describe('code that goes astray', () => {
 });
 
 describe('a disk', () => {
-  it('that is full at the end: the exit code and stderr tell the result', async () => {
-    machine.writeSettings(0, 'fill');
-    const tmpfs = 'mount -t tmpfs -o size=64k,mode=700 tmpfs "$1/status" && shift && exec "$@"';
-    const { exitCode, stderr } = await machine.run('enable', {
-      wrapper: ['unshare', '--mount', 'sh', '-c', tmpfs, 'sh', machine.folder()],
-    });
-    expect(exitCode).toBe(1);
-    expect(stderr).toMatch(/^Enable failed: STATE_UNUSABLE: the result cannot be written: ENOSPC/);
-    expect(stderr).toContain('The result was: Enable succeeded: the disk is full');
-    // The journal lay on another disk, so the next enable writes the status from it.
-    expect((await machine.run('enable')).exitCode).toBe(0);
-    expect(machine.status(0)?.message).toBe('Enable succeeded: the disk is full');
-    expect(machine.marks()).toEqual(['0']);
-  });
+  it.skipIf(process.getuid?.() !== 0)(
+    'that is full at the end: the exit code and stderr tell the result (a disk of its own needs root)',
+    async () => {
+      machine.writeSettings(0, 'fill');
+      const tmpfs = 'mount -t tmpfs -o size=64k,mode=700 tmpfs "$1/status" && shift && exec "$@"';
+      const { exitCode, stderr } = await machine.run('enable', {
+        wrapper: ['unshare', '--mount', 'sh', '-c', tmpfs, 'sh', machine.folder()],
+      });
+      expect(exitCode).toBe(1);
+      expect(stderr).toMatch(/^Enable failed: STATE_UNUSABLE: the result cannot be written: ENOSPC/);
+      expect(stderr).toContain('The result was: Enable succeeded: the disk is full');
+      // The journal lay on another disk, so the next enable writes the status from it.
+      expect((await machine.run('enable')).exitCode).toBe(0);
+      expect(machine.status(0)?.message).toBe('Enable succeeded: the disk is full');
+      expect(machine.marks()).toEqual(['0']);
+    },
+  );
 
   it('that takes the status but not the journal has a result that nobody takes for a death', async () => {
     machine.writeSettings(0, 'talkative');
@@ -302,23 +305,26 @@ describe('a disk', () => {
     expect(machine.marks()).toEqual(['0']);
   });
 
-  it('that is read-only is said on stderr', async () => {
-    machine.writeSettings(0, 'nothing');
-    const { exitCode, stderr } = await machine.run('enable', {
-      wrapper: [
-        'unshare',
-        '--mount',
-        'sh',
-        '-c',
-        'mount --bind -o ro "$1" "$1" && mount -o remount,bind,ro "$1" && shift && cd . && exec "$@"',
-        'sh',
-        machine.root,
-      ],
-    });
-    expect(exitCode).toBe(1);
-    expect(stderr).toMatch(/^Enable failed: STATE_UNUSABLE: .*EROFS/);
-    expect(machine.marks()).toEqual([]);
-  });
+  it.skipIf(process.getuid?.() !== 0)(
+    'that is read-only is said on stderr (a disk of its own needs root)',
+    async () => {
+      machine.writeSettings(0, 'nothing');
+      const { exitCode, stderr } = await machine.run('enable', {
+        wrapper: [
+          'unshare',
+          '--mount',
+          'sh',
+          '-c',
+          'mount --bind -o ro "$1" "$1" && mount -o remount,bind,ro "$1" && shift && cd . && exec "$@"',
+          'sh',
+          machine.root,
+        ],
+      });
+      expect(exitCode).toBe(1);
+      expect(stderr).toMatch(/^Enable failed: STATE_UNUSABLE: .*EROFS/);
+      expect(machine.marks()).toEqual([]);
+    },
+  );
 
   it('that lost the status and data folders gets them again', async () => {
     const gate = machine.writeSettings(0, 'wait');
