@@ -59,6 +59,12 @@ describe('enable of a packed handler', () => {
       const text = existsSync(pidFile) ? readFileSync(pidFile, 'utf8') : '';
       return text.endsWith('\n') ? Number(text) : undefined;
     });
+    // A child is written down when it has started; one of a worker that dies in the moment between is not known.
+    await until('the note of the child', () =>
+      readdirSync(handler.folder())
+        .filter((name) => name.endsWith('journal.json'))
+        .some((name) => readFileSync(join(handler.folder(), name), 'utf8').includes(`"pid": ${child},`)),
+    );
     return { operation, child };
   };
   const worker = (): number => handler.trace().at(-1)?.pid ?? 0;
