@@ -73,9 +73,10 @@ describe('formatStatus', () => {
     const message = `BEGIN${long}END`;
     // Flattens the text, which is not what is measured.
     expect(message.charCodeAt(message.length >> 1)).toBeGreaterThanOrEqual(0);
+    // Bounded, however long the text is; the bound leaves room for a busy machine.
     const start = performance.now();
     const text = formatStatus({ ...STATUS, message });
-    expect(performance.now() - start).toBeLessThan(100);
+    expect(performance.now() - start).toBeLessThan(1_000);
     const back = expectTaken(text).message;
     expect(back.startsWith('BEGIN')).toBe(true);
     expect(back.endsWith('END')).toBe(true);
