@@ -8,8 +8,7 @@ import { ContractError } from './contract/json.ts';
 import type { Operation } from './contract/operations.ts';
 import { isOperation, OPERATION_TITLES, OPERATIONS } from './contract/operations.ts';
 import { formatStatusFile, STATUS_FOLDER } from './contract/package-layout.ts';
-import type { Status } from './contract/status.ts';
-import { cutText, formatStatus, isFinal, parseStatus } from './contract/status.ts';
+import { cutText, formatStatus, isFinal } from './contract/status.ts';
 import { enable } from './enable.ts';
 import { HandlerError, toHandlerError } from './errors.ts';
 import { EXTENSION_FILE, parseExtensionDescription } from './extension-description.ts';
@@ -18,9 +17,10 @@ import type { Host } from './host.ts';
 import type { OperationRun } from './operation-run.ts';
 import { startOperation } from './operation-run.ts';
 import { createRedactor } from './redaction.ts';
+import { readStatusFile } from './run-store.ts';
 import { errorStatus } from './status-messages.ts';
 import { disable, install, uninstall, update } from './version-operations.ts';
-import { readTextIfThere, writeWholeFile } from './whole-file.ts';
+import { writeWholeFile } from './whole-file.ts';
 
 /** What one operation needs from the program that runs it. */
 export interface LifecycleDeps {
@@ -102,21 +102,12 @@ function reportEarlyFailure(
     const folder = run?.environment.statusFolder ?? (extensionPath && join(extensionPath, STATUS_FOLDER));
     if (sequence === undefined || folder === undefined || folder === '') return;
     const path = host.path(join(folder, formatStatusFile(sequence, extensionName)));
-    const present = readStatusIfThere(path);
+    const present = readStatusFile(path);
     if (present !== undefined && isFinal(present.status)) return;
     const status = errorStatus('enable', error, host.now());
     writeWholeFile(path, formatStatus({ ...status, message: redact(status.message) }));
   } catch {
     // The message on stderr is what is left: the disk may be full, or the variables no text that can be read.
-  }
-}
-
-function readStatusIfThere(path: string): Status | undefined {
-  try {
-    const text = readTextIfThere(path);
-    return text === undefined ? undefined : parseStatus(text, path);
-  } catch {
-    return undefined;
   }
 }
 

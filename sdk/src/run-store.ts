@@ -83,15 +83,7 @@ export function openRunStore(
   const heartbeatPath = (): string => placed(environment.heartbeatFile, HEARTBEAT_FILE);
   const statusPath = (sequence: number): string =>
     join(statusFolder(), formatStatusFile(sequence, extensionName));
-  const readStatus = (sequence: number): Status | undefined => {
-    const path = statusPath(sequence);
-    try {
-      const text = readTextIfThere(path);
-      return text === undefined ? undefined : parseStatus(text, path);
-    } catch {
-      return undefined;
-    }
-  };
+  const readStatus = (sequence: number): Status | undefined => readStatusFile(statusPath(sequence));
   return {
     readSequence: () => {
       const path = homePath(formatSequenceFile(extensionName));
@@ -143,4 +135,14 @@ export function openRunStore(
       removeUnfinishedFiles(homePath('.'), isState, isRunning);
     },
   };
+}
+
+/** The status in a file; `undefined` when there is none, or none that can be read. */
+export function readStatusFile(path: string): Status | undefined {
+  try {
+    const text = readTextIfThere(path);
+    return text === undefined ? undefined : parseStatus(text, path);
+  } catch {
+    return undefined;
+  }
 }
