@@ -73,10 +73,14 @@ describe('formatStatus', () => {
     const message = `BEGIN${long}END`;
     // Flattens the text, which is not what is measured.
     expect(message.charCodeAt(message.length >> 1)).toBeGreaterThanOrEqual(0);
-    // Bounded, however long the text is; the bound leaves room for a busy machine.
-    const start = performance.now();
-    const text = formatStatus({ ...STATUS, message });
-    expect(performance.now() - start).toBeLessThan(1_000);
+    // Bounded, however long the text is. The best of three, and in processor time: a busy machine is not the code's fault.
+    let text = '';
+    const spentMs = [1, 2, 3].map(() => {
+      const start = process.cpuUsage();
+      text = formatStatus({ ...STATUS, message });
+      return process.cpuUsage(start).user / 1_000;
+    });
+    expect(Math.min(...spentMs)).toBeLessThan(100);
     const back = expectTaken(text).message;
     expect(back.startsWith('BEGIN')).toBe(true);
     expect(back.endsWith('END')).toBe(true);
