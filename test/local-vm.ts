@@ -93,7 +93,9 @@ export async function createLocalVm(isolation: Isolation): Promise<LocalVm> {
     set: async (zip, settings, more = []) => {
       const publicFile = join(parent, 'public.json');
       const protectedFile = join(parent, 'protected.json');
-      const words = ['set', zip, '--isolation', isolation, ...more];
+      // The handler of a case may ask a server of the test.
+      const network = isolation === 'overlay' ? ['--network', 'host'] : [];
+      const words = ['set', zip, '--isolation', isolation, ...network, ...more];
       if (settings.public !== undefined) {
         writeFileSync(publicFile, JSON.stringify(settings.public));
         words.push('--settings', `@${publicFile}`);

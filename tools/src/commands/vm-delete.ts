@@ -13,7 +13,7 @@ export async function vmDelete(
   context: CommandContext,
 ): Promise<void> {
   requireExtension(readStore(vmFolder(options.folder, context)), options.name);
-  await withLocalVm(options.folder, 'auto', context, (vm) =>
+  await withLocalVm(options, context, (vm) =>
     vm.exclusively(async () => {
       const store = readStore(vm.folder);
       const extension = requireExtension(store, options.name);

@@ -28,7 +28,7 @@ export async function vmLogs(options: VmLogsOptions, context: CommandContext): P
     );
   }
   const extension = requireExtension(readStore(vmFolder(options.folder, context)), options.name);
-  await withLocalVm(options.folder, 'auto', context, async ({ machine }) => {
+  await withLocalVm(options, context, async ({ machine }) => {
     const logFolder = `${machine.logFolder}/${formatHandlerName(extension.publisher, extension.type)}`;
     const tails = new Map<string, Tail>();
     const found: { file: string; text: string }[] = [];

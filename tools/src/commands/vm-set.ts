@@ -12,9 +12,8 @@ import type { GivenSettings } from '../vm/apply-extension.ts';
 import { applyExtension } from '../vm/apply-extension.ts';
 import type { ExtensionInstanceView } from '../vm/instance-view.ts';
 import { formatInstanceView, provisioningState } from '../vm/instance-view.ts';
-import type { LocalVm, ViewedExtension } from '../vm/local-vm.ts';
+import type { LocalVm, ViewedExtension, VmChoice } from '../vm/local-vm.ts';
 import { sayExplanations, sayLimits, viewExtensions, withLocalVm } from '../vm/local-vm.ts';
-import type { MachineOptions } from '../vm/machine.ts';
 import type { StatedIdentity } from '../vm/package-identity.ts';
 import { readPackageIdentity } from '../vm/package-identity.ts';
 import type { SettingsObject } from '../vm/settings-argument.ts';
@@ -23,7 +22,7 @@ import type { StoredExtension } from '../vm/store.ts';
 import { readStore } from '../vm/store.ts';
 
 export interface VmSetOptions {
-  readonly folder: string;
+  readonly vm: VmChoice;
   /** Path of a zip or of an extension's folder. */
   readonly package: string;
   /** JSON or `@FILE`. */
@@ -35,7 +34,6 @@ export interface VmSetOptions {
   readonly identity: StatedIdentity;
   readonly wait: boolean;
   readonly timeoutMinutes: string;
-  readonly isolation: MachineOptions['isolation'];
 }
 
 /**
@@ -49,7 +47,7 @@ export async function vmSet(options: VmSetOptions, context: CommandContext): Pro
   const source = resolve(context.deps.cwd, options.package);
   const isFolder = statSync(source).isDirectory();
   await checkPackage(source, isFolder, options.identity);
-  await withLocalVm(options.folder, options.isolation, context, async (vm) => {
+  await withLocalVm(options.vm, context, async (vm) => {
     sayLimits(vm, context);
     const { keepSettings, name, forceUpdateTag } = options;
     const request = { keepSettings, name, forceUpdateTag };

@@ -83,5 +83,5 @@ function formatResource({ stored, report }: ViewedExtension): ExtensionResource 
 async function readViews(folder: string, context: CommandContext): Promise<readonly ViewedExtension[]> {
   const store = readStore(vmFolder(folder, context));
   if (store.extensions.length === 0) return [];
-  return await withLocalVm(folder, 'auto', context, (vm) => viewExtensions(vm, store));
+  return await withLocalVm({ folder }, context, (vm) => viewExtensions(vm, store));
 }

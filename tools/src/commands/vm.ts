@@ -1,6 +1,7 @@
 /** The command lines of `handlerkit vm`; names and parameters follow `az vm extension`. */
 import type { Argv } from 'yargs';
 import type { Run } from './index.ts';
+import { chooseVm, MAKING_OPTIONS } from './vm-options.ts';
 
 /** Folder of the VM when `--vm` names none. */
 const DEFAULT_VM_FOLDER = '.handlerkit/vm';
@@ -56,12 +57,7 @@ function addSet(vm: Argv<{ vm: string }>, run: Run): void {
           requiresArg: true,
           describe: 'How long to wait until the extension has finished',
         })
-        .option('isolation', {
-          choices: ['auto', 'overlay', 'relocated'] as const,
-          default: 'auto' as const,
-          describe:
-            'overlay: the VM is a copy-on-write view of this machine (root only); relocated: only the folders of the agent are',
-        })
+        .options(MAKING_OPTIONS)
         .example('$0 vm set . --settings @settings.json', 'Pack the extension in this folder and apply it')
         .example('$0 vm set greeter-1.1.0.zip --keep-settings', 'Rehearse an upgrade'),
     (args) =>
@@ -69,7 +65,7 @@ function addSet(vm: Argv<{ vm: string }>, run: Run): void {
         const { vmSet } = await import('./vm-set.ts');
         await vmSet(
           {
-            folder: args.vm,
+            vm: chooseVm(args),
             package: args.package,
             settings: args.settings,
             protectedSettings: args['protected-settings'],
@@ -79,7 +75,6 @@ function addSet(vm: Argv<{ vm: string }>, run: Run): void {
             identity: { publisher: args.publisher, type: args.type, version: args.version },
             wait: args['no-wait'] !== true,
             timeoutMinutes: args['timeout-minutes'],
-            isolation: args.isolation,
           },
           context,
         );

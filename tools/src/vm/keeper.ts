@@ -16,6 +16,7 @@ import { MachineError } from './machine-error.ts';
 import {
   type KeeperRecord,
   type MachineState,
+  type Mark,
   type Network,
   readKeeper,
   writeKeeper,
@@ -39,6 +40,7 @@ export function livingKeeper(state: MachineState): KeeperRecord | undefined {
  */
 export async function startKeeper(
   state: MachineState,
+  mark: Mark,
   network: Network,
   tools: SystemTools,
 ): Promise<KeeperRecord> {
@@ -48,11 +50,11 @@ export async function startKeeper(
     const child = spawn(
       tools.unshare,
       [
-        ...(network === 'none' ? [...namespaces, '--net'] : namespaces),
+        ...(network === 'loopback' ? [...namespaces, '--net'] : namespaces),
         ...[
           '/bin/sh',
           '-c',
-          mountScript(state, network),
+          mountScript(state, mark.rootfs, network),
           'handlerkit-vm',
           launchScript(),
           keeperScript(state),

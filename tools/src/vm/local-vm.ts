@@ -2,6 +2,7 @@
  * A local VM at work: the machine, the embedded agent in it, and the platform's side, which keeps the goal state.
  * Several tools may use one VM; what changes the goal state is done under a lock.
  */
+import { existsSync, realpathSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { AGENT_ERROR_CODES } from '@handlerkit/sdk/contract';
 import type { Agent, AgentEvent, HandlerReport } from '../agent/agent.ts';
@@ -13,7 +14,7 @@ import type { FileLock } from './file-lock.ts';
 import { lockFile } from './file-lock.ts';
 import type { ReportedExtension } from './instance-view.ts';
 import { explainReport } from './instance-view.ts';
-import type { MachineOptions, OpenMachine } from './machine.ts';
+import type { AgentKind, MachineOptions, Network, OpenMachine } from './machine.ts';
 import { openMachine } from './machine.ts';
 import type { StoredExtension, VmStore } from './store.ts';
 import { findExtension, formatGoalState, handlerNameOf, STORE_LOCK_FILE } from './store.ts';
@@ -31,21 +32,33 @@ export interface LocalVm {
   close(): Promise<void>;
 }
 
+/** Which VM, and what it is made of; what is not said is as the VM was made, or the default of a new one. */
+export interface VmChoice {
+  /** As the user named it. */
+  readonly folder: string;
+  readonly isolation?: MachineOptions['isolation'] | undefined;
+  readonly network?: Network | undefined;
+  /** As the user named it. */
+  readonly rootfs?: string | undefined;
+  readonly agent?: AgentKind | undefined;
+}
+
 /** An extension of the goal state, with what the agent reports of it now. */
 export interface ViewedExtension extends ReportedExtension {
   readonly stored: StoredExtension;
 }
 
-/** Opens the VM in `folder`, made when there is none. Says each operation that the agent runs. */
-export async function openLocalVm(
-  folder: string,
-  isolation: MachineOptions['isolation'],
-  context: CommandContext,
-): Promise<LocalVm> {
+/** Opens the VM, made when there is none. Says each operation that the agent runs. */
+export async function openLocalVm(choice: VmChoice, context: CommandContext): Promise<LocalVm> {
   const { deps } = context;
-  const stateFolder = vmFolder(folder, context);
+  const stateFolder = vmFolder(choice.folder, context);
   const searchPath = deps.env.PATH ?? '';
-  const machine = await openMachine({ stateFolder, isolation }, { uid: deps.uid, searchPath });
+  const { isolation = 'auto', network, agent } = choice;
+  const rootfs = choice.rootfs === undefined ? undefined : readRootfs(resolve(deps.cwd, choice.rootfs));
+  const machine = await openMachine(
+    { stateFolder, isolation, network, rootfs, agent },
+    { uid: deps.uid, searchPath },
+  );
   const agentWith = (waitMs: (ms: number) => number): Agent =>
     createAgent(
       { machine, onEvent: (event) => sayEvent(event, context) },
@@ -74,12 +87,11 @@ export async function openLocalVm(
 
 /** Opens the VM, runs `action`, and closes the VM whatever happens. */
 export async function withLocalVm<T>(
-  folder: string,
-  isolation: MachineOptions['isolation'],
+  choice: VmChoice,
   context: CommandContext,
   action: (vm: LocalVm) => Promise<T>,
 ): Promise<T> {
-  const vm = await openLocalVm(folder, isolation, context);
+  const vm = await openLocalVm(choice, context);
   try {
     return await action(vm);
   } finally {
@@ -164,6 +176,15 @@ export function reportOf(
   return reports.find(
     (report) => report.handlerName.toLowerCase() === handlerName && report.extensionName === name,
   );
+}
+
+/** The folder's true path. Throws `ROOTFS_INVALID` for one that holds no system. */
+function readRootfs(folder: string): string {
+  const missing = ['bin/sh', 'etc'].find((name) => !existsSync(join(folder, name)));
+  if (missing === undefined) return realpathSync(folder);
+  throw new ToolError('ROOTFS_INVALID', `${folder} is not a root file system: it has no ${missing}.`, {
+    hint: 'Make one, for instance with: debootstrap bookworm DIR. Then: --rootfs DIR',
+  });
 }
 
 /** Says so when the lock is not there at once. */

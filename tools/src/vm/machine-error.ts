@@ -8,6 +8,8 @@ export type MachineErrorCode =
   | 'vm-locked'
   | 'vm-other-isolation'
   | 'vm-other-network'
+  | 'vm-other-rootfs'
+  | 'vm-other-agent'
   | 'vm-overlay-unavailable'
   | 'vm-tool-missing'
   | 'vm-processes-left';

@@ -13,7 +13,10 @@ import { MachineError } from './machine-error.ts';
 import { isBelow, parseMountInfo } from './mount-table.ts';
 
 export type MachineKind = 'overlay' | 'relocated';
-export type Network = 'host' | 'none';
+/** `host`: the machine's network. `loopback`: a network of the VM's own, with nothing in it but loopback. */
+export type Network = 'host' | 'loopback';
+/** Who works on the goal state: the tool itself, or Debian's package of the Azure Linux Agent. */
+export type AgentKind = 'embedded' | 'waagent';
 
 const Mark = z.object({
   format: z.literal('handlerkit-vm/1'),
@@ -22,11 +25,17 @@ const Mark = z.object({
   kind: z.enum(['overlay', 'relocated']).optional(),
   /** Why the VM is no overlay although one was wanted. */
   reason: z.string().optional(),
+  /** Overlay only; the network that the VM gets when it starts. */
+  network: z.enum(['host', 'loopback']).optional(),
+  /** Overlay only: absolute path of the root file system below the VM's changes; absent: this machine's. */
+  rootfs: z.string().optional(),
+  /** Absent: embedded. */
+  agent: z.enum(['embedded', 'waagent']).optional(),
 });
 const KeeperRecord = z.object({
   pid: z.number().int().positive(),
   started: z.string(),
-  network: z.enum(['host', 'none']),
+  network: z.enum(['host', 'loopback']),
   /** Mounts that the VM shows read-only because they could not be overlaid. */
   readOnly: z.array(z.string()),
 });

@@ -11,10 +11,12 @@ import { lockFile } from './file-lock.ts';
 import { endKeeper, livingKeeper } from './keeper.ts';
 import { MachineError } from './machine-error.ts';
 import {
+  type AgentKind,
   deleteState,
   findState,
   type MachineKind,
   type MachineState,
+  type Mark,
   type Network,
   newMark,
   prepareState,
@@ -28,6 +30,7 @@ import { findTool, findTools } from './system-tools.ts';
 
 export type { CommandOptions, CommandResult } from './agent-command.ts';
 export { MachineError, type MachineErrorCode } from './machine-error.ts';
+export type { AgentKind, Network } from './machine-state.ts';
 
 export interface Machine {
   readonly kind: MachineKind;
@@ -57,6 +60,8 @@ export interface Machine {
 }
 
 export interface OpenMachine extends Machine {
+  /** Who works on the VM's goal state. */
+  readonly agent: AgentKind;
   /** Lets go of the VM. It falls asleep (no process, no mount) once nobody uses it and its last process has ended. */
   close(): Promise<void>;
 }
@@ -65,8 +70,12 @@ export interface MachineOptions {
   readonly stateFolder: string;
   /** `auto` takes the overlay when the machine allows it, and the kind that the VM has when it exists. */
   readonly isolation: 'auto' | MachineKind;
-  /** Overlay only. `host`: the machine's network. `none`: a loopback of its own. Default `host`. */
-  readonly network?: Network;
+  /** Overlay only. Default: what the VM had the last time, else `loopback`. */
+  readonly network?: Network | undefined;
+  /** Overlay only: absolute path of a root file system to put the VM on. Default: what the VM was made with, else this machine's. */
+  readonly rootfs?: string | undefined;
+  /** Default: what the VM was made with, else `embedded`. Only noted here; who opens the VM starts the agent. */
+  readonly agent?: AgentKind | undefined;
 }
 
 export interface MachineDeps {
@@ -79,7 +88,8 @@ export interface MachineDeps {
 /**
  * Opens the VM in `stateFolder`, made when there is none. Several tools may have it open at the same time.
  * Throws `MachineError`: `vm-folder-not-ours`, `vm-folder-damaged`, `vm-other-isolation` (it was made with another kind),
- * `vm-other-network` (it runs with another network), `vm-overlay-unavailable` (asked for, not possible), `vm-tool-missing`, `vm-locked`.
+ * `vm-other-network` (it runs with another network), `vm-other-rootfs` and `vm-other-agent` (it was made with another one),
+ * `vm-overlay-unavailable` (asked for, not possible), `vm-tool-missing`, `vm-locked`.
  */
 export async function openMachine(options: MachineOptions, deps: MachineDeps): Promise<OpenMachine> {
   const state = prepareState(options.stateFolder);
@@ -115,8 +125,9 @@ async function openLocked(
   options: MachineOptions,
   deps: MachineDeps,
 ): Promise<OpenMachine> {
-  const mark = readMark(state) ?? writeMark(state, newMark());
-  const wanted = options.isolation === 'auto' ? mark.kind : options.isolation;
+  const former = readMark(state);
+  const mark = adopt(state, former ?? writeMark(state, newMark()), options);
+  const wanted = options.isolation === 'auto' ? (mark.kind ?? impliedKind(mark)) : options.isolation;
   if (mark.kind !== undefined && mark.kind !== wanted) {
     throw new MachineError(
       'vm-other-isolation',
@@ -125,11 +136,13 @@ async function openLocked(
   }
   mkdirSync(state.root, { recursive: true });
   if (wanted === 'relocated') {
+    refuseOverlayOnly(state, mark);
     return openRelocated(state, mark.kind === undefined ? writeMark(state, { ...mark, kind: wanted }) : mark);
   }
   try {
-    const machine = await openOverlay(state, mark, options.network ?? 'host', findTools(deps));
-    if (mark.kind === undefined) writeMark(state, { ...mark, kind: 'overlay' });
+    const machine = await openOverlay(state, mark, options.network, findTools(deps));
+    if (mark.kind === undefined || mark.network !== former?.network)
+      writeMark(state, { ...mark, kind: 'overlay' });
     return machine;
   } catch (error) {
     const unavailable =
@@ -141,6 +154,45 @@ async function openLocked(
     if (mark.kind === undefined) deleteState(state);
     throw error;
   }
+}
+
+/** The mark with what the options add to it. What a VM was made with does not change. */
+function adopt(state: MachineState, mark: Mark, { network, rootfs, agent }: MachineOptions): Mark {
+  const isNew = mark.kind === undefined;
+  if (!isNew && rootfs !== undefined && rootfs !== mark.rootfs) {
+    throw new MachineError(
+      'vm-other-rootfs',
+      `The VM in ${state.folder} was made with the root file system of ${mark.rootfs ?? 'this machine'}, not ${rootfs}. Reset it, or name another folder.`,
+    );
+  }
+  const ownAgent = mark.agent ?? 'embedded';
+  if (!isNew && agent !== undefined && agent !== ownAgent) {
+    throw new MachineError(
+      'vm-other-agent',
+      `The VM in ${state.folder} was made with the agent "${ownAgent}", not "${agent}". Reset it, or name another folder.`,
+    );
+  }
+  return {
+    ...mark,
+    ...(network === undefined ? {} : { network }),
+    ...(isNew && rootfs !== undefined ? { rootfs } : {}),
+    ...(isNew && agent !== undefined ? { agent } : {}),
+  };
+}
+
+/** What only an overlay can do makes the VM one. */
+function impliedKind(mark: Mark): MachineKind | undefined {
+  const needsOverlay = mark.network === 'loopback' || mark.rootfs !== undefined || mark.agent === 'waagent';
+  return needsOverlay ? 'overlay' : undefined;
+}
+
+function refuseOverlayOnly(state: MachineState, mark: Mark): void {
+  if (impliedKind(mark) === undefined) return;
+  throw new MachineError(
+    'vm-other-isolation',
+    `The VM in ${state.folder} shares this machine's network and root file system, as its isolation is "relocated". ` +
+      '--network loopback, --rootfs and --agent waagent need an overlay VM, and that needs root.',
+  );
 }
 
 async function whileEnded(

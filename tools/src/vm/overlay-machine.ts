@@ -41,13 +41,14 @@ const CLOSE_PATIENCE_MS = 150;
 export async function openOverlay(
   state: MachineState,
   mark: Mark,
-  network: Network,
+  network: Network | undefined,
   tools: SystemTools,
 ): Promise<OpenMachine> {
   const use = await lockFile(state.useLock, 'shared', tools.flock);
   try {
-    const keeper = livingKeeper(state) ?? (await startKeeper(state, network, tools));
-    if (keeper.network !== network) {
+    const keeper =
+      livingKeeper(state) ?? (await startKeeper(state, mark, network ?? mark.network ?? 'loopback', tools));
+    if (network !== undefined && keeper.network !== network) {
       throw new MachineError(
         'vm-other-network',
         `The VM in ${state.folder} is running with network "${keeper.network}", not "${network}". ` +
@@ -55,7 +56,7 @@ export async function openOverlay(
       );
     }
     makeAgentFolders(`/proc/${keeper.pid}/root`, mark.kind === undefined);
-    return openRunning(state, keeper, tools, use.release);
+    return openRunning(state, mark, keeper, tools, use.release);
   } catch (error) {
     use.release();
     throw error;
@@ -64,6 +65,7 @@ export async function openOverlay(
 
 function openRunning(
   state: MachineState,
+  mark: Mark,
   keeper: KeeperRecord,
   tools: SystemTools,
   release: () => void,
@@ -74,6 +76,7 @@ function openRunning(
   const isBusy = async () => isAlive(keeper) && hasHandlers(`${root}/proc`);
   return {
     kind: 'overlay',
+    agent: mark.agent ?? 'embedded',
     limits: describeLimits(keeper),
     libFolder: LIB_FOLDER,
     logFolder: LOG_FOLDER,
@@ -148,6 +151,9 @@ function describeLimits(keeper: KeeperRecord): string | undefined {
   const limits: string[] = [];
   if (keeper.network === 'host') {
     limits.push("The VM shares this machine's network; a handler cannot change its interfaces or firewall.");
+  }
+  if (keeper.network === 'loopback') {
+    limits.push('The VM has no network but loopback; --network host gives it that of this machine.');
   }
   if (keeper.readOnly.length > 0) limits.push(`Read-only in the VM: ${keeper.readOnly.join(', ')}.`);
   return limits.length === 0 ? undefined : limits.join(' ');

@@ -29,6 +29,7 @@ export function openRelocated(state: MachineState, mark: Mark): OpenMachine {
   const reason = mark.reason === undefined ? '' : ` An overlay is not possible: ${mark.reason}`;
   return {
     kind: 'relocated',
+    agent: 'embedded',
     limits:
       `Only the agent's own folders are separate (${state.root}). Handlers run on this machine as the present user, ` +
       `and what they change outside those folders stays.${reason}`,

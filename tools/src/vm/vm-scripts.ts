@@ -7,7 +7,7 @@
 import { chmodSync, chownSync, copyFileSync, existsSync, mkdirSync, realpathSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { layerOf, type MachineState, type Network, readBootId } from './machine-state.ts';
-import { isBelow, planMounts, readMounts } from './mount-table.ts';
+import { isBelow, type MountPlan, planMounts, readMounts } from './mount-table.ts';
 
 /** Line of the keeper's output: the VM is ready. */
 export const READY_REPORT = 'ready';
@@ -17,12 +17,22 @@ export const READ_ONLY_REPORT = 'read-only ';
 /** The machine's root, until the keeper lets go of it. In the VM's own /dev, so that no file of the VM is touched. */
 const OLD_ROOT = 'dev/.machine';
 
+/** A VM on a root file system of its own shows nothing that is mounted on this machine. */
+const ROOT_ONLY: MountPlan = { overlays: ['/'], views: [], files: [] };
+
+/** A small Debian has neither `ip` nor `ifconfig`, but always perl: SIOCSIFFLAGS (0x8914) with IFF_UP. */
+const LOOPBACK_UP = [
+  '{ ip link set lo up || ifconfig lo up ||',
+  `perl -MSocket -e 'socket(S,AF_INET,SOCK_DGRAM,0); ioctl(S,0x8914,$_=pack("a16s","lo",1)) or exit 1'; } 2>/dev/null ||`,
+  "{ echo 'The loopback interface of the VM cannot be set up. Install the package iproute2.' >&2; exit 1; }",
+].join(' ');
+
 /** Devices that do not reach the machine's hardware. */
 const DEVICES = ['null', 'zero', 'full', 'random', 'urandom', 'tty'];
 
 /** Makes the folders that the mounts need and returns step 1. Arguments of the script: those of steps 2 and 3. */
-export function mountScript(state: MachineState, network: Network): string {
-  const plan = planMounts(readMounts(), state.folder);
+export function mountScript(state: MachineState, rootfs: string | undefined, network: Network): string {
+  const plan = rootfs === undefined ? planMounts(readMounts(), state.folder) : ROOT_ONLY;
   for (const mountPoint of plan.overlays) prepareLayer(state, mountPoint);
   for (const file of plan.files) prepareCopy(state, file);
   prepareRun(state);
@@ -31,7 +41,8 @@ export function mountScript(state: MachineState, network: Network): string {
   const controlGroups = plan.views.filter((view) => isBelow(view, '/sys'));
   return [
     'set -e',
-    overlay('/'),
+    overlay('/', rootfs),
+    ...(rootfs === undefined ? [] : ['mkdir -p root/proc root/sys root/dev root/run']),
     ...inner.map((mountPoint) => overlayOrView(mountPoint)),
     ...views.map((view) => `${bindReadOnly(view)} || :`),
     ...plan.files.map((file) => `mount -n --bind ${quote(layerOf(file).file)} ${under(file)} || :`),
@@ -49,7 +60,7 @@ export function mountScript(state: MachineState, network: Network): string {
     'ln -s pts/ptmx root/dev/ptmx',
     'ln -s /proc/self/fd root/dev/fd',
     'for name in stdin:0 stdout:1 stderr:2; do ln -s /proc/self/fd/${name#*:} root/dev/${name%:*}; done',
-    ...(network === 'none' ? ['ip link set lo up || ifconfig lo up'] : []),
+    ...(network === 'loopback' ? [LOOPBACK_UP] : []),
     `mkdir root/${OLD_ROOT}`,
     'cd root',
     `pivot_root . ${OLD_ROOT}`,
@@ -91,10 +102,10 @@ export function keeperScript(state: MachineState): string {
   ].join('\n');
 }
 
-function overlay(mountPoint: string): string {
+function overlay(mountPoint: string, lower = mountPoint): string {
   const { upper, work } = layerOf(mountPoint);
   // Without `redirect_dir` a handler could not rename a folder of the machine.
-  const options = `lowerdir=${mountPoint},upperdir=${upper},workdir=${work},index=off,redirect_dir=on`;
+  const options = `lowerdir=${lower},upperdir=${upper},workdir=${work},index=off,redirect_dir=on`;
   return `mount -n -t overlay -o ${quote(options)} handlerkit ${under(mountPoint)}`;
 }
 
