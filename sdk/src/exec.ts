@@ -8,10 +8,11 @@ import type { ChildProcess, SpawnOptions } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { existsSync, constants as fsConstants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { mkdtemp, open, rm } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { constants as osConstants, tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { CapturedOutput } from './captured-output.ts';
+import { captureOutput, openUnnamedFile, readTail } from './captured-output.ts';
 import { HandlerError } from './errors.ts';
 
 /** How a program is run: where, with what, how long, and where its output goes. */
@@ -23,7 +24,7 @@ export interface ExecOptions {
   readonly stdin?: string | Uint8Array;
   /** A file that the child reads as its stdin instead; opened read-only. */
   readonly stdinFile?: string;
-  /** Where stdout goes, made anew with mode 0600; default: a temporary file that is deleted afterwards. */
+  /** Where the whole of stdout goes, made anew with mode 0600; default: a temporary file without a name. */
   readonly stdoutFile?: string;
   readonly stderrFile?: string;
   /** Milliseconds after which the whole process group gets SIGTERM; default, and beyond 24 days: no limit. */
@@ -34,6 +35,11 @@ export interface ExecOptions {
   readonly signal?: AbortSignal;
   /** Bytes of each stream that the result holds, counted from the end. */
   readonly tailBytes?: number;
+  /**
+   * Bytes of a stream without a file of its own that may lie on the disk; at more the beginning is thrown away. Looked at
+   * ten times a second while the child runs: a process that it leaves behind in the background should write elsewhere.
+   */
+  readonly captureLimitBytes?: number;
   /**
    * Runs the program as this user, with the user's groups; output files and input then belong to the user. This process
    * must be root, unless it is that user. No login: no PAM session, and the environment stays as `env` says. A program
@@ -66,6 +72,7 @@ export interface ExecResult {
 
 export const DEFAULT_GRACE_MS = 5_000;
 export const DEFAULT_TAIL_BYTES = 64 * 1024;
+export const DEFAULT_CAPTURE_LIMIT_BYTES = 32 * 1024 * 1024;
 
 /**
  * Runs `argv` to its end. A program that fails is a result, not an error. Throws `COMMAND_NOT_STARTED` when it cannot
@@ -75,58 +82,49 @@ export async function execCommand(argv: readonly string[], options: ExecOptions 
   if (argv.length === 0) throw new HandlerError('COMMAND_NOT_STARTED', 'no program was named');
   if (options.signal?.aborted === true) return NOT_STARTED;
   const [program = '', ...args] = [...switchUser(options.user), ...argv];
-  const scratch = await mkdtemp(join(tmpdir(), 'handlerkit-exec-'));
   const files: FileHandle[] = [];
-  const openFile = async (path: string, flags: number): Promise<FileHandle> => {
-    const handle = await open(path, flags, 0o600);
+  const keep = (handle: FileHandle): FileHandle => {
     files.push(handle);
     return handle;
   };
-  const openOutput = async (path: string): Promise<FileHandle> => {
-    const handle = await openFile(path, OUTPUT_FLAGS);
-    // A file of an earlier run keeps its mode when it is opened.
-    if ((await handle.stat()).isFile()) await handle.chmod(0o600);
-    return handle;
+  const watches: CapturedOutput[] = [];
+  const openOutput = async (path: string | undefined): Promise<Output> => {
+    const { tailBytes = DEFAULT_TAIL_BYTES, captureLimitBytes = DEFAULT_CAPTURE_LIMIT_BYTES } = options;
+    if (path !== undefined) {
+      const file = keep(await openOutputFile(path));
+      return { file, readTail: () => readTail(file, tailBytes) };
+    }
+    const file = keep(await openUnnamedFile(tmpdir()));
+    const captured = captureOutput(file, captureLimitBytes, tailBytes);
+    watches.push(captured);
+    return { file, readTail: captured.readTail };
   };
   try {
-    const stdout = await openOutput(options.stdoutFile ?? join(scratch, 'stdout'));
-    const stderr = await openOutput(options.stderrFile ?? join(scratch, 'stderr'));
-    const stdin = await openInput(options, scratch, openFile);
+    const stdout = await openOutput(options.stdoutFile);
+    const stderr = await openOutput(options.stderrFile);
+    const stdin = keep(await openInput(options));
     // A program opens its own streams again by /dev/stderr or /dev/stdin, and is stopped there by a file of root's.
-    const shared = options.stdinFile === undefined ? [stdin, stdout, stderr] : [stdout, stderr];
+    const shared =
+      options.stdinFile === undefined ? [stdin, stdout.file, stderr.file] : [stdout.file, stderr.file];
     if (options.user !== undefined) await giveTo(options.user, shared);
-    // The open files live on without their names, so that nothing is left behind however this process ends.
-    await rm(scratch, { recursive: true, force: true });
     const started = performance.now();
     const child = start(program, args, {
       detached: true,
-      stdio: [stdin.fd, stdout.fd, stderr.fd],
+      stdio: [stdin.fd, stdout.file.fd, stderr.file.fd],
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
       ...(options.env === undefined ? {} : { env: { ...options.env } }),
     });
     const end = await waitForEnd(child, program, options);
-    const tailBytes = options.tailBytes ?? DEFAULT_TAIL_BYTES;
     return {
       ...end,
-      stdout: await readTail(stdout, tailBytes),
-      stderr: await readTail(stderr, tailBytes),
+      stdout: stdout.readTail(),
+      stderr: stderr.readTail(),
       durationMs: performance.now() - started,
     };
   } finally {
+    for (const watch of watches) watch.end();
     await Promise.all(files.map((file) => file.close()));
-    await rm(scratch, { recursive: true, force: true });
   }
-}
-
-/** The last `bytes` of an open file as text; a character that the cut goes through is left out. */
-export async function readTail(file: FileHandle, bytes: number): Promise<string> {
-  const { size } = await file.stat();
-  const length = Math.min(size, bytes);
-  const buffer = Buffer.alloc(length);
-  const { bytesRead } = await file.read(buffer, 0, length, size - length);
-  let start = 0;
-  while (size > length && start < 3 && start < bytesRead && ((buffer[start] ?? 0) & 0xc0) === 0x80) start++;
-  return buffer.toString('utf8', start, bytesRead);
 }
 
 /** Sends `signal` to a whole process group; a group that is gone already is no error. */
@@ -151,6 +149,12 @@ const OUTPUT_FLAGS =
   fsConstants.O_TRUNC |
   fsConstants.O_APPEND |
   fsConstants.O_NOFOLLOW;
+
+/** One stream of the child. */
+interface Output {
+  readonly file: FileHandle;
+  readTail(): string;
+}
 
 /** The longest time that a timer can measure; it takes more for none. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
@@ -200,23 +204,32 @@ function notStarted(program: string, cause: unknown): HandlerError {
   return new HandlerError('COMMAND_NOT_STARTED', `${program} cannot be started: ${reason}`);
 }
 
-async function openInput(
-  options: ExecOptions,
-  scratch: string,
-  openFile: (path: string, flags: number) => Promise<FileHandle>,
-): Promise<FileHandle> {
-  if (options.stdinFile !== undefined) return openFile(options.stdinFile, fsConstants.O_RDONLY);
-  if (options.stdin === undefined) return openFile('/dev/null', fsConstants.O_RDONLY);
-  const path = join(scratch, 'stdin');
-  const writer = await open(path, fsConstants.O_WRONLY | fsConstants.O_CREAT | fsConstants.O_EXCL, 0o600);
+async function openOutputFile(path: string): Promise<FileHandle> {
+  const handle = await open(path, OUTPUT_FLAGS, 0o600);
   try {
-    const reader = await openFile(path, fsConstants.O_RDONLY);
-    // It may be a secret: it has no name any more when the first byte is written.
-    await rm(path);
-    await writer.writeFile(options.stdin);
-    return reader;
-  } finally {
-    await writer.close();
+    // A file of an earlier run keeps its mode when it is opened.
+    if ((await handle.stat()).isFile()) await handle.chmod(0o600);
+    return handle;
+  } catch (thrown) {
+    await handle.close();
+    throw thrown;
+  }
+}
+
+async function openInput({ stdin, stdinFile }: ExecOptions): Promise<FileHandle> {
+  if (stdinFile !== undefined) return open(stdinFile, fsConstants.O_RDONLY);
+  if (stdin === undefined) return open('/dev/null', fsConstants.O_RDONLY);
+  const handle = await openUnnamedFile(tmpdir());
+  try {
+    const bytes = Buffer.from(stdin);
+    // By position, so that the child begins to read at the beginning.
+    for (let at = 0; at < bytes.length; ) {
+      at += (await handle.write(bytes, at, bytes.length - at, at)).bytesWritten;
+    }
+    return handle;
+  } catch (thrown) {
+    await handle.close();
+    throw thrown;
   }
 }
 
