@@ -33,14 +33,15 @@ describe('the extension policy', () => {
 
   it.each([
     ['', 'is empty'],
-    ['{', 'is not valid JSON'],
-    ['[]', 'must be an object'],
-    ['null', 'must be an object'],
+    ['{', 'is not valid JSON (cut off or malformed)'],
+    ['[]', 'must be an object, but is an array'],
+    ['null', 'must be an object, but is null'],
     ['{"a": 1, "A": 2}', 'A is there twice'],
   ])('%j stops the extension: %s', async (text, problem) => {
     writeFileSync(policyPath(), text);
     await expect(read()).rejects.toMatchObject({ code: 'POLICY_INVALID', exitCode: 53 });
-    await expect(read()).rejects.toThrow(problem);
+    await expect(read()).rejects.toThrow(`the extension policy ${environment().configFolder}/`);
+    await expect(read()).rejects.toThrow(`${problem}; correct the policy of this extension, or remove it`);
   });
 
   it('that cannot be read stops the extension, too', async () => {

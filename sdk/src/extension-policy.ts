@@ -45,7 +45,7 @@ export async function readExtensionPolicy(
       cause instanceof ContractError ? cause.message : `${file}: ${toHandlerError(cause).message}`;
     throw new HandlerError(
       'POLICY_INVALID',
-      `${problem}; correct the policy of this extension, or remove it`,
+      `the extension policy ${problem}; correct the policy of this extension, or remove it`,
       { cause },
     );
   }

@@ -108,7 +108,7 @@ async function prepareFiles(run: Run, folder: string): Promise<void> {
   for (const name of settings.skipDos2Unix ? [] : names) {
     await convertScriptFile(host.path(join(folder, name)), join(folder, name));
   }
-  for (const name of names) await requireAllowedFile(policy, host.path(join(folder, name)), name);
+  for (const name of names) await requireAllowedFile(host, policy, folder, name);
   if (script === undefined) requireAllowedText(policy, settings.text, 'commandToExecute');
   if (user !== undefined) await giveRunFolder(host, folder, names, user);
 }

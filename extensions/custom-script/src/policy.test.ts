@@ -3,47 +3,48 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import type { ExtensionPolicy } from '@handlerkit/sdk';
 import { agentHandlerEnvironment, LIB_FOLDER, RUNTIME_POLICY_FILE } from '@handlerkit/sdk/contract';
 import type { OperationOutcome, TestMachine } from '@handlerkit/sdk/testing';
 import { createTestMachine } from '@handlerkit/sdk/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import extension from '../extension.json' with { type: 'json' };
 import { handler } from './handler.ts';
-import { parsePolicy } from './policy.ts';
+import { judgePolicy } from './policy.ts';
 
 const sum = (text: string): string => createHash('sha256').update(text).digest('hex');
 const NOT_IN_LIST = (name: string): string =>
   `Enable failed: Validation of script '${name}' against policy-allowlist failed: item is not in the allowlist.`;
 
-describe('parsePolicy', () => {
-  it.each<[string, readonly string[]]>([
-    ['{}', []],
-    ['{"requireSigning":false,"fileRootCertCA":null,"allowedScripts":null}', []],
-    ['\uFEFF{"AllowedScripts":[" AB ","cd"]}', ['ab', 'cd']],
-  ])('%s allows %j', (text, allowed) => {
-    expect([...parsePolicy(text, 'p').allowedScripts]).toEqual(allowed);
+const policyOf = (rules: object): ExtensionPolicy => ({
+  file: '/policy.json',
+  rules: new Map(Object.entries(rules)),
+});
+
+describe('judgePolicy', () => {
+  it.each<[object, readonly string[]]>([
+    [{}, []],
+    [{ requiresigning: false, filerootcertca: null, allowedscripts: null }, []],
+    [{ allowedscripts: [' AB ', 'cd'] }, ['ab', 'cd']],
+  ])('%j allows %j', (rules, allowed) => {
+    expect([...judgePolicy(policyOf(rules)).allowedScripts]).toEqual(allowed);
   });
 
-  it.each<[string, number, string]>([
-    ['', 81, 'it is empty'],
-    [' \n', 81, 'it is empty'],
-    ['{"allowedScripts":[', 81, 'it is not valid JSON'],
-    ['[]', 81, 'it is not a JSON object'],
-    ['null', 81, 'it is not a JSON object'],
-    ['{"allowedScripts":"ab"}', 81, "'allowedScripts' must be an array of strings"],
-    ['{"allowedScripts":["ab",1]}', 81, "'allowedScripts' must be an array of strings"],
-    ['{"requireSigning":"true"}', 81, "'requireSigning' must be true or false"],
-    ['{"fileRootCertCA":1}', 81, "'fileRootCertCA' must be a string"],
-    ['{"requireSigning":true}', 81, "'fileRootCertCA' is not given"],
-    ['{"requireSigning":true,"fileRootCertCA":" "}', 81, "'fileRootCertCA' is not given"],
-    ['{"requireSigning":true,"fileRootCertCA":"/ca.pem"}', 80, 'requires signed scripts'],
-    ['{"deniedScripts":[]}', 81, "the key 'deniedScripts' is not known"],
-    ['{"allowedScripts":[],"AllowedScripts":["ab"]}', 81, "the key 'AllowedScripts' is there twice"],
-  ])('%s is refused with code %i: %s', (text, statusCode, problem) => {
-    const parse = () => parsePolicy(text, '/policy.json');
-    expect(parse).toThrow(expect.objectContaining({ statusCode }));
-    expect(parse).toThrow(problem);
-    expect(parse).toThrow('/policy.json');
+  it.each<[object, number, string]>([
+    [{ allowedscripts: 'ab' }, 81, "'allowedScripts' must be an array of strings"],
+    [{ allowedscripts: ['ab', 1] }, 81, "'allowedScripts' must be an array of strings"],
+    [{ requiresigning: 'true' }, 81, "'requireSigning' must be true or false"],
+    [{ filerootcertca: 1 }, 81, "'fileRootCertCA' must be a string"],
+    [{ requiresigning: true }, 81, "'fileRootCertCA' is not given"],
+    [{ requiresigning: true, filerootcertca: ' ' }, 81, "'fileRootCertCA' is not given"],
+    [{ requiresigning: true, filerootcertca: '/ca.pem' }, 80, 'requires signed scripts'],
+    [{ deniedscripts: [] }, 81, "the rule 'deniedscripts' is not known"],
+  ])('%j is refused with code %i: %s', (rules, statusCode, problem) => {
+    const judge = () => judgePolicy(policyOf(rules));
+    expect(judge).toThrow(expect.objectContaining({ statusCode }));
+    expect(judge).toThrow(problem);
+    expect(judge).toThrow('/policy.json');
+    expect(judge).toThrow('Nothing was downloaded or run');
   });
 });
 
@@ -64,11 +65,38 @@ describe('a policy on the VM', () => {
     return machine.enable(handler, { public: { ...settings } });
   };
 
-  it('that cannot be read is an error, and nothing runs', async () => {
+  it('that cannot be read is an error that names it, and nothing runs', async () => {
     mkdirSync(policyFile());
-    const { status } = await machine.enable(handler, { public: { commandToExecute: 'true' } });
+    const { status, exitCode } = await machine.enable(handler, { public: { commandToExecute: 'true' } });
     expect(status).toMatchObject({ status: 'error', code: 81 });
+    expect(status?.message).toContain(RUNTIME_POLICY_FILE);
+    expect(exitCode).toBe(1);
     expect(machine.commands).toEqual([]);
+  });
+
+  it.each([
+    ['', 'is empty'],
+    ['{"allowedScripts":[', 'is not valid JSON'],
+    ['[]', 'must be an object, but is an array'],
+    ['{"allowedScripts":[],"AllowedScripts":["ab"]}', 'AllowedScripts is there twice'],
+    ['{"AllowedScript":[]}', "the rule 'allowedscript' is not known"],
+  ])('%j is refused, and nothing is downloaded or run', async (text, problem) => {
+    writeFileSync(policyFile(), text);
+    const { status } = await machine.enable(handler, {
+      public: { fileUris: ['http://127.0.0.1:9/never.sh'], commandToExecute: 'true' },
+    });
+    expect(status).toMatchObject({ status: 'error', code: 81 });
+    expect(status?.message).toMatch(
+      /^Enable failed: the extension policy \/\S+\.json[: ].*; correct the policy of this extension, or remove it\. Nothing was downloaded or run$/,
+    );
+    expect(status?.message).toContain(problem);
+    expect(machine.commands).toEqual([]);
+  });
+
+  it('is read whatever the case of its names, with a byte order mark, too', async () => {
+    writeFileSync(policyFile(), `\uFEFF{"ALLOWEDscripts":["${sum('true')}"]}`);
+    const { status } = await machine.enable(handler, { public: { commandToExecute: 'true' } });
+    expect(status?.status).toBe('success');
   });
 
   it('with an empty list allows everything', async () => {

@@ -4,11 +4,10 @@
  * error: to pass it over would be a hole. Source: Custom Script 2.1.19 section 3.
  */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { readFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { HandlerEnvironment, HandlerError, Host } from '@handlerkit/sdk';
-import { isSystemError, RUNTIME_POLICY_FILE } from '@handlerkit/sdk';
+import type { ExtensionPolicy, HandlerEnvironment, Host } from '@handlerkit/sdk';
+import { HandlerError, readExtensionPolicy, sha256OfFile } from '@handlerkit/sdk';
 import { scriptError, systemCode } from './errors.ts';
 
 /** What may run. */
@@ -18,24 +17,21 @@ export interface ScriptPolicy {
 }
 
 /** The policy of the agent's config folder; without a file everything may run. Throws `POLICY_INVALID`, `POLICY_NOT_SUPPORTED`. */
-export async function readPolicy(host: Host, { configFolder }: HandlerEnvironment): Promise<ScriptPolicy> {
-  const file = join(configFolder, RUNTIME_POLICY_FILE);
-  let text: string;
-  try {
-    text = await readFile(host.path(file), 'utf8');
-  } catch (thrown) {
-    if (isSystemError(thrown, 'ENOENT')) return { allowedScripts: new Set() };
-    throw invalid(file, `it cannot be read (${systemCode(thrown)})`, thrown);
-  }
-  return parsePolicy(text, file);
+export async function readPolicy(host: Host, environment: HandlerEnvironment): Promise<ScriptPolicy> {
+  const policy = await readExtensionPolicy(host, environment).catch((thrown: unknown) => {
+    if (!(thrown instanceof HandlerError)) throw thrown;
+    throw scriptError('POLICY_INVALID', `${thrown.message}. ${NOTHING_DONE}`, thrown);
+  });
+  return policy === undefined ? { allowedScripts: new Set() } : judgePolicy(policy);
 }
 
-/** Reads the text of a policy. Keys in any case, as in the original; a key that is not known may be a rule, so it is an error. */
-export function parsePolicy(text: string, file: string): ScriptPolicy {
-  const policy = parseObject(text, file);
-  const isRequired = policy.get('requiresigning') ?? false;
-  const authority = policy.get('filerootcertca') ?? '';
-  const allowed = policy.get('allowedscripts') ?? [];
+/** The meaning of the rules of a policy. A rule that is not known may forbid something, so it is an error. */
+export function judgePolicy({ file, rules }: ExtensionPolicy): ScriptPolicy {
+  const unknown = [...rules.keys()].find((name) => !RULES.has(name));
+  if (unknown !== undefined) throw invalid(file, `the rule '${unknown}' is not known`);
+  const isRequired = rules.get('requiresigning') ?? false;
+  const authority = rules.get('filerootcertca') ?? '';
+  const allowed = rules.get('allowedscripts') ?? [];
   if (typeof isRequired !== 'boolean') throw invalid(file, `'requireSigning' must be true or false`);
   if (typeof authority !== 'string') throw invalid(file, `'fileRootCertCA' must be a string`);
   if (!Array.isArray(allowed) || !allowed.every((item) => typeof item === 'string')) {
@@ -53,16 +49,22 @@ export function parsePolicy(text: string, file: string): ScriptPolicy {
   return { allowedScripts: new Set(allowed.map((item: string) => item.trim().toLowerCase())) };
 }
 
-/** Checks a file as it would run; one that is not allowed is removed. Throws `POLICY_BLOCKED`. */
-export async function requireAllowedFile(policy: ScriptPolicy, path: string, name: string): Promise<void> {
+/** Checks a file of `folder` as it would run; one that is not allowed is removed. Throws `POLICY_BLOCKED`. */
+export async function requireAllowedFile(
+  host: Host,
+  policy: ScriptPolicy,
+  folder: string,
+  name: string,
+): Promise<void> {
   if (policy.allowedScripts.size === 0) return;
+  const path = join(folder, name);
   try {
-    if (policy.allowedScripts.has(await sha256Of(path))) return;
+    if (policy.allowedScripts.has(await sha256OfFile(host, path))) return;
   } catch (thrown) {
-    const text = `${name} could not be read for the check against the policy (${systemCode(thrown)})`;
+    const text = `${path} could not be read for the check against the policy (${systemCode(thrown)}); check the VM's disk`;
     throw scriptError('FILE_NOT_PREPARED', text, thrown);
   }
-  await rm(path, { force: true });
+  await rm(host.path(path), { force: true });
   throw blocked(name);
 }
 
@@ -75,37 +77,12 @@ export function requireAllowedText(policy: ScriptPolicy, text: string, name: str
 }
 
 const NOTHING_DONE = 'Nothing was downloaded or run';
-const KEYS: ReadonlySet<string> = new Set(['requiresigning', 'filerootcertca', 'allowedscripts']);
+/** Names of the rules as the SDK gives them. */
+const RULES: ReadonlySet<string> = new Set(['requiresigning', 'filerootcertca', 'allowedscripts']);
 
-function parseObject(text: string, file: string): ReadonlyMap<string, unknown> {
-  let value: unknown;
-  try {
-    value = JSON.parse(text.replace(/^\uFEFF/, ''));
-  } catch (thrown) {
-    throw invalid(file, text.trim() === '' ? 'it is empty' : 'it is not valid JSON', thrown);
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw invalid(file, 'it is not a JSON object');
-  }
-  const policy = new Map<string, unknown>();
-  for (const [key, item] of Object.entries(value)) {
-    const name = key.toLowerCase();
-    if (!KEYS.has(name)) throw invalid(file, `the key '${key}' is not known`);
-    if (policy.has(name)) throw invalid(file, `the key '${key}' is there twice`);
-    policy.set(name, item);
-  }
-  return policy;
-}
-
-async function sha256Of(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path)) hash.update(chunk);
-  return hash.digest('hex');
-}
-
-function invalid(file: string, problem: string, cause?: unknown): HandlerError {
-  const text = `the extension policy ${file} is not valid: ${problem}; correct or remove the policy for this extension. ${NOTHING_DONE}`;
-  return scriptError('POLICY_INVALID', text, cause);
+function invalid(file: string, problem: string): HandlerError {
+  const text = `the extension policy ${file} is not valid: ${problem}; correct the policy of this extension, or remove it. ${NOTHING_DONE}`;
+  return scriptError('POLICY_INVALID', text);
 }
 
 function blocked(name: string): HandlerError {
