@@ -42,7 +42,9 @@ async function main(): Promise<void> {
     say(`A web server on loopback serves ${server.url}/greet.sh`);
     const settings = inputFile(work, 'settings.json', { fileUris: [`${server.url}/greet.sh`] });
     const secret = inputFile(work, 'protected.json', { commandToExecute: `sh ./greet.sh '${PASSWORD}'` });
-    const apply = ['--vm', vm, '--settings', `@${settings}`, '--protected-settings', `@${secret}`];
+    // The web server is on this machine's loopback; a VM has one of its own unless told.
+    const where = ['--vm', vm, '--network', 'host'];
+    const apply = [...where, '--settings', `@${settings}`, '--protected-settings', `@${secret}`];
     vmExists = true;
     const first = await handlerkit({ words: ['vm', 'set', zip, ...apply] });
     expectView(first, 'ProvisioningState/succeeded', 'Enable succeeded: \n[stdout]\nhello from Linux');

@@ -14,6 +14,7 @@ import type { ExtensionInstanceView } from '../vm/instance-view.ts';
 import { formatInstanceView, provisioningState } from '../vm/instance-view.ts';
 import type { LocalVm, ViewedExtension, VmChoice } from '../vm/local-vm.ts';
 import { sayExplanations, sayLimits, viewExtensions, withLocalVm } from '../vm/local-vm.ts';
+import type { Network } from '../vm/machine.ts';
 import type { StatedIdentity } from '../vm/package-identity.ts';
 import { readPackageIdentity } from '../vm/package-identity.ts';
 import type { SettingsObject } from '../vm/settings-argument.ts';
@@ -61,9 +62,12 @@ export async function vmSet(options: VmSetOptions, context: CommandContext): Pro
       : await viewExtensions(vm, readStore(vm.folder));
     sayExplanations(views, context);
     printViews(views, context);
-    refuseFailure(views, stored, options.wait);
+    refuseFailure(views, stored, options.wait, vm.machine.network);
   });
 }
+
+const NO_NETWORK_HINT =
+  '. The VM has no network but loopback: if the extension needs one, add --network host.';
 
 /** Milliseconds between two looks at the report. A real agent reports every 6 s; an author should not wait for that. */
 const POLL_MS = 150;
@@ -150,6 +154,7 @@ function refuseFailure(
   views: readonly ViewedExtension[],
   extension: StoredExtension,
   isFinal: boolean,
+  network: Network,
 ): void {
   const view = views.find((one) => one.name === extension.name);
   if (view === undefined) return;
@@ -157,7 +162,7 @@ function refuseFailure(
   if (state === 'Succeeded' || (state === 'Updating' && !isFinal)) return;
   const message = formatInstanceView(view).statuses[0]?.message;
   throw new ToolError('EXTENSION_FAILED', `"${extension.name}" failed: ${firstLine(message)}`, {
-    hint: `Look into its logs: handlerkit vm logs ${extension.name}`,
+    hint: `Look into its logs: handlerkit vm logs ${extension.name}${network === 'loopback' ? NO_NETWORK_HINT : ''}`,
   });
 }
 

@@ -62,6 +62,8 @@ export interface Machine {
 export interface OpenMachine extends Machine {
   /** Who works on the VM's goal state. */
   readonly agent: AgentKind;
+  /** The network that the VM's handlers are in. */
+  readonly network: Network;
   /** Lets go of the VM. It falls asleep (no process, no mount) once nobody uses it and its last process has ended. */
   close(): Promise<void>;
 }

@@ -77,6 +77,7 @@ function openRunning(
   return {
     kind: 'overlay',
     agent: mark.agent ?? 'embedded',
+    network: keeper.network,
     limits: describeLimits(keeper),
     libFolder: LIB_FOLDER,
     logFolder: LOG_FOLDER,

@@ -30,6 +30,7 @@ export function openRelocated(state: MachineState, mark: Mark): OpenMachine {
   return {
     kind: 'relocated',
     agent: 'embedded',
+    network: 'host',
     limits:
       `Only the agent's own folders are separate (${state.root}). Handlers run on this machine as the present user, ` +
       `and what they change outside those folders stays.${reason}`,
