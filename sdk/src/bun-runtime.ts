@@ -13,6 +13,13 @@ export interface BunFetchInit extends RequestInit {
 export const IS_BUN = process.versions.bun !== undefined;
 
 /**
+ * Saves a body to an open file, at its end when it was opened to append. The runtime does it piece by piece without a
+ * copy in this program's memory, and keeps the reader waiting while the disk is slow. Throws what the body throws, and the
+ * system's error of `write`. `undefined` on Node, which has nothing of the kind.
+ */
+export const saveBody: ((response: Response, fd: number) => Promise<void>) | undefined = findSaveBody();
+
+/**
  * Frees a piece of a body that was read and is no longer used: it is empty afterwards. Bun would keep it until the next
  * collection, which a long download puts off; Node needs nothing of it, and there a piece may share its memory with others.
  */
@@ -23,10 +30,25 @@ export function releaseChunk(chunk: Uint8Array): void {
   buffer.transfer(0);
   if (unreleased < COLLECT_BYTES) return;
   unreleased = 0;
-  const bun: unknown = Reflect.get(globalThis, 'Bun');
-  if (typeof bun === 'object' && bun !== null && 'gc' in bun && typeof bun.gc === 'function') bun.gc(true);
+  const bun = readBun();
+  if (bun !== undefined && 'gc' in bun && typeof bun.gc === 'function') bun.gc(true);
 }
 
 /** What is around the pieces is small, but waits for a collection too, which takes a few milliseconds. */
 const COLLECT_BYTES = 16 * 1024 * 1024;
 let unreleased = 0;
+
+function readBun(): object | undefined {
+  const bun: unknown = Reflect.get(globalThis, 'Bun');
+  return typeof bun === 'object' && bun !== null ? bun : undefined;
+}
+
+function findSaveBody(): typeof saveBody {
+  const bun = readBun();
+  if (bun === undefined || !('write' in bun && 'file' in bun)) return undefined;
+  const { file, write } = bun;
+  if (typeof file !== 'function' || typeof write !== 'function') return undefined;
+  return async (response, fd) => {
+    await write(file(fd), response);
+  };
+}

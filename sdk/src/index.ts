@@ -18,6 +18,8 @@ export type { DownloadFailureDetails, DownloadFailureKind } from './download/dow
 export { DownloadError } from './download/download-error.ts';
 export type { DownloadedFile, DownloadLimits, DownloadRequest } from './download/download-file.ts';
 export { DOWNLOAD_LIMITS, downloadFile } from './download/download-file.ts';
+export type { FreeSpace, SpaceClaim, SpaceShortage } from './download/free-space.ts';
+export { createFreeSpace } from './download/free-space.ts';
 export type { HandlerErrorOptions } from './errors.ts';
 export { ERROR_TABLE, HandlerError, isSystemError, toHandlerError } from './errors.ts';
 export type { CommandUser, ExecOptions, ExecResult } from './exec.ts';

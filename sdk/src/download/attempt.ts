@@ -11,10 +11,12 @@ import {
   timeoutFailure,
   transportFailure,
 } from './failed-attempt.ts';
+import type { FreeSpace, SpaceClaim } from './free-space.ts';
 import type { PartFile } from './part-file.ts';
 import { discard, requestFile } from './redirects.ts';
 import type { ResumePoint } from './resume.ts';
 import { announcedLength, rangeHeaders, resumePointOf, totalOfRest } from './resume.ts';
+import { writeBody } from './write-body.ts';
 
 export interface AttemptRequest {
   readonly url: URL;
@@ -24,9 +26,14 @@ export interface AttemptRequest {
   /** Lower-case hex. */
   readonly sha256?: string | undefined;
   readonly md5?: string | undefined;
+  /** The checksum is told even when none is asked for. */
+  readonly wantsSha256: boolean;
   readonly maxBytes: number;
   readonly headersMs: number;
   readonly idleMs: number;
+  readonly freeSpace: FreeSpace;
+  /** What this file needs of it. */
+  readonly claim: SpaceClaim;
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
 }
 
@@ -44,14 +51,19 @@ export interface DownloadState {
   /** Base64, as the server gave it. */
   serverMd5: string | undefined;
   isResumed: boolean;
+  /** Of the whole file, when it is there and somebody wants it. */
+  sha256: string | undefined;
 }
 
 export function emptyState(): DownloadState {
-  return { point: undefined, totalBytes: undefined, serverMd5: undefined, isResumed: false };
+  return {
+    point: undefined,
+    totalBytes: undefined,
+    serverMd5: undefined,
+    isResumed: false,
+    sha256: undefined,
+  };
 }
-
-/** A body that brings less than this in an idle limit counts as silent. */
-export const STEADY_BYTES = 1024;
 
 /** Fills `part` to the end. Throws a {@link FailedAttempt}, or the reason of `signal`. */
 export async function tryDownload(
@@ -74,7 +86,7 @@ export async function tryDownload(
   let during: 'request' | 'body' = 'request';
   try {
     const noAnswer = 'no answer in time. Please verify the machine has network connectivity';
-    limit(request.headersMs, timeoutFailure(at, noAnswer, 'always'));
+    limit(request.headersMs, timeoutFailure(at, noAnswer, 'once'));
     const range =
       state.point !== undefined && part.length > 0 ? rangeHeaders(state.point, part.length) : undefined;
     const response = await requestFile(host, request.url, request.headers, range ?? {}, stop.signal);
@@ -83,9 +95,21 @@ export async function tryDownload(
     const silence = 'the server stopped sending before the file was complete';
     const watch = (): void => limit(request.idleMs, timeoutFailure(at, silence, 'once'));
     watch();
-    await writeBody(response, request, part, state, stop.signal, watch);
+    await writeBody(
+      response,
+      part,
+      {
+        host: at,
+        target: request.target,
+        signal: stop.signal,
+        idleMs: request.idleMs,
+        onSteady: watch,
+        onGrowth: (bytes) => request.onProgress?.({ bytes, totalBytes: state.totalBytes }),
+      },
+      pieceCheck(request, state),
+    );
     clearTimeout(timer);
-    await check(request, part, state);
+    await check(request, part, state, stop.signal);
   } catch (thrown) {
     if (stop.signal.aborted) throw stop.signal.reason;
     throw thrown instanceof FailedAttempt ? thrown : transportFailure(thrown, at, during);
@@ -124,12 +148,12 @@ async function begin(
     state.point = resumePointOf(headers);
     state.totalBytes = announcedLength(headers);
     state.serverMd5 = headers.get('x-ms-blob-content-md5') ?? headers.get('content-md5') ?? undefined;
-    await writing(request, () => part.restart(request.md5 !== undefined || state.serverMd5 !== undefined));
+    await onDisk(request, () => part.restart());
   } else {
     await discard(response);
     throw refusalOf(response, at, host.now().getTime());
   }
-  const problem = await sizeProblem(request, part, state);
+  const problem = await sizeProblem(request, state);
   if (problem === undefined) return;
   await discard(response);
   throw problem;
@@ -137,15 +161,15 @@ async function begin(
 
 async function sizeProblem(
   request: AttemptRequest,
-  part: PartFile,
   { totalBytes }: DownloadState,
 ): Promise<FailedAttempt | undefined> {
   if (totalBytes === undefined) return undefined;
   if (totalBytes > request.maxBytes) return tooLarge(request, `${totalBytes}`);
-  const missing = totalBytes - part.length;
-  const free = await part.freeBytes();
-  if (free === undefined || free >= missing) return undefined;
-  const detail = `there is not enough free space for ${request.target}: it needs ${missing} bytes, and its disk has ${free}; free some space on the VM`;
+  const shortage = await request.freeSpace.enter(request.claim);
+  if (shortage === undefined) return undefined;
+  const { missingBytes, otherBytes, freeBytes } = shortage;
+  const others = otherBytes === 0 ? '' : ` and the files beside it ${otherBytes} more`;
+  const detail = `there is not enough free space for ${request.target}: it needs ${missingBytes} bytes${others}, and its disk has ${freeBytes}; free some space on the VM`;
   return new FailedAttempt({ kind: 'no-space', host: request.url.host, detail }, 'never');
 }
 
@@ -155,81 +179,67 @@ function tooLarge(request: AttemptRequest, bytes: string): FailedAttempt {
   return bodyFailure(host, detail, 'never');
 }
 
-async function writeBody(
-  response: Response,
+/** A body whose length is announced was looked at before. */
+function pieceCheck(
+  request: AttemptRequest,
+  { totalBytes }: DownloadState,
+): ((length: number) => void) | undefined {
+  if (totalBytes !== undefined || request.maxBytes === Number.POSITIVE_INFINITY) return undefined;
+  return (length) => {
+    if (length > request.maxBytes) throw tooLarge(request, `at least ${length}`);
+  };
+}
+
+/** The length that the server announced, its checksum, and those that the caller gave. */
+async function check(
   request: AttemptRequest,
   part: PartFile,
   state: DownloadState,
   signal: AbortSignal,
-  watch: () => void,
 ): Promise<void> {
-  if (response.body === null) return;
-  const reader = response.body.getReader();
-  // An abort that the runtime does not pass on to an open body ends the read all the same.
-  const onAbort = (): void => void reader.cancel().catch(() => undefined);
-  signal.addEventListener('abort', onAbort, { once: true });
-  let unwatched = 0;
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      signal.throwIfAborted();
-      if (done) return;
-      unwatched += value.byteLength;
-      if (unwatched >= STEADY_BYTES) {
-        unwatched = 0;
-        watch();
-      }
-      if (part.length + value.byteLength > request.maxBytes) {
-        throw tooLarge(request, `at least ${part.length + value.byteLength}`);
-      }
-      await writing(request, () => part.append(value));
-      request.onProgress?.({ bytes: part.length, totalBytes: state.totalBytes });
-    }
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
-}
-
-/** The length that the server announced, its checksum, and those that the caller gave. */
-async function check(request: AttemptRequest, part: PartFile, state: DownloadState): Promise<void> {
   const { host } = request.url;
   const { totalBytes, serverMd5, isResumed } = state;
   if (totalBytes !== undefined && totalBytes !== part.length) {
     const text = `the response from ${host} has ${part.length} bytes, but ${totalBytes} were announced. Please try again`;
     throw bodyFailure(host, text, 'always');
   }
-  const md5 = part.md5();
   const announced = serverMd5 === undefined ? '' : Buffer.from(serverMd5, 'base64').toString('hex');
+  const isAnnounced = announced.length === 32;
+  const read = (name: 'md5' | 'sha256', isWanted: boolean): Promise<string | undefined> =>
+    onDisk(request, async () => (isWanted ? part.digest(name, signal) : undefined));
+  const md5 = await read('md5', isAnnounced || request.md5 !== undefined);
+  const sha256 = await read('sha256', request.sha256 !== undefined || request.wantsSha256);
   const differs = (detail: string, retry: 'once' | 'never'): FailedAttempt =>
     new FailedAttempt({ kind: 'integrity', host, detail }, retry);
   let failure: FailedAttempt | undefined;
-  if (announced.length === 32 && md5 !== undefined && announced !== md5) {
+  if (isAnnounced && md5 !== undefined && announced !== md5) {
     failure = differs(
       `the file from ${host} does not have the MD5 that the server gave. Please try again`,
       'once',
     );
-  } else if (request.sha256 !== undefined && request.sha256 !== part.sha256()) {
-    failure = differs(mismatch(request, 'SHA-256', part.sha256()), isResumed ? 'once' : 'never');
+  } else if (request.sha256 !== undefined && request.sha256 !== sha256) {
+    failure = differs(mismatch(request, 'SHA-256', sha256), isResumed ? 'once' : 'never');
   } else if (request.md5 !== undefined && request.md5 !== md5) {
-    failure = differs(mismatch(request, 'MD5', md5 ?? 'unknown'), isResumed ? 'once' : 'never');
+    failure = differs(mismatch(request, 'MD5', md5), isResumed ? 'once' : 'never');
   }
+  state.sha256 = sha256;
   if (failure === undefined) return;
   await forget(part, state, request);
   throw failure;
 }
 
-function mismatch({ url }: AttemptRequest, name: string, actual: string): string {
+function mismatch({ url }: AttemptRequest, name: string, actual = 'unknown'): string {
   return `the file from ${url.host} does not have the ${name} that was asked for, its own is ${actual}; correct the checksum or the file`;
 }
 
 async function forget(part: PartFile, state: DownloadState, request: AttemptRequest): Promise<void> {
   Object.assign(state, emptyState());
-  await writing(request, () => part.restart(false));
+  await onDisk(request, () => part.restart());
 }
 
-async function writing(request: AttemptRequest, write: () => Promise<void>): Promise<void> {
+async function onDisk<T>(request: AttemptRequest, work: () => Promise<T>): Promise<T> {
   try {
-    await write();
+    return await work();
   } catch (thrown) {
     throw diskFailure(thrown, request.url.host, request.target);
   }

@@ -4,16 +4,21 @@
  */
 import type { Host } from '../host.ts';
 import { pauseMs } from '../retry-schedule.ts';
-import type { DownloadProgress } from './attempt.ts';
+import type { AttemptRequest, DownloadProgress } from './attempt.ts';
 import { emptyState, tryDownload } from './attempt.ts';
 import { DownloadError } from './download-error.ts';
 import { diskFailure, FailedAttempt, timeoutFailure } from './failed-attempt.ts';
+import type { FreeSpace, SpaceClaim } from './free-space.ts';
+import { createFreeSpace } from './free-space.ts';
 import type { PartFile } from './part-file.ts';
 import { createPartFile } from './part-file.ts';
 
 /** How long a download may take and how often it is tried. */
 export interface DownloadLimits {
-  /** Milliseconds until the headers of an answer must be there, redirects included; default 30 seconds. */
+  /**
+   * Milliseconds until the headers of an answer must be there, redirects included; a server that lets them pass twice is
+   * given up. Default 50 seconds.
+   */
   readonly headersMs: number;
   /** Milliseconds that a body may bring next to nothing; a body that does so twice is given up. Default 55 seconds. */
   readonly idleMs: number;
@@ -27,7 +32,7 @@ export interface DownloadLimits {
 
 /** The limits that hold where a request names none. */
 export const DOWNLOAD_LIMITS: DownloadLimits = {
-  headersMs: 30_000,
+  headersMs: 50_000,
   idleMs: 55_000,
   totalMs: 3_600_000,
   attempts: 7,
@@ -48,11 +53,15 @@ export interface DownloadRequest {
   readonly sha256?: string;
   /** 32 hex digits that the file must have. */
   readonly md5?: string;
+  /** True to be told the file's SHA-256 without asking for a certain one. It takes about a second for each GiB. */
+  readonly wantsSha256?: boolean;
+  /** The other files that are downloaded to the same disk at the same time; default: none. */
+  readonly freeSpace?: FreeSpace;
   /** Most bytes of the file; default: what the disk holds. */
   readonly maxBytes?: number;
   readonly signal: AbortSignal;
   readonly limits?: Partial<DownloadLimits>;
-  /** Called for each piece that was written. After a fresh start `bytes` is smaller than before. */
+  /** Called now and then while the file grows, and when it is whole. After a fresh start `bytes` is smaller than before. */
   readonly onProgress?: (progress: DownloadProgress) => void;
   /** Called before each further try, with the number of that try and what was wrong with the last one. */
   readonly onRetry?: (attempt: number, problem: DownloadError) => void;
@@ -63,8 +72,8 @@ export interface DownloadRequest {
 /** A file that was downloaded whole. */
 export interface DownloadedFile {
   readonly bytes: number;
-  /** 64 hex digits. */
-  readonly sha256: string;
+  /** 64 hex digits; `undefined` unless the request has `sha256` or `wantsSha256`. */
+  readonly sha256: string | undefined;
 }
 
 /**
@@ -89,9 +98,9 @@ export async function downloadFile(host: Host, request: DownloadRequest): Promis
   let part: PartFile | undefined;
   try {
     part = await createPartFile(host.path(target), request.mode ?? 0o600);
-    await tryUntilWhole(host, request, url, limits, part, stop.signal);
+    const sha256 = await tryUntilWhole(host, request, url, limits, part, stop.signal);
     await part.finish();
-    return { bytes: part.length, sha256: part.sha256() };
+    return { bytes: part.length, sha256 };
   } catch (thrown) {
     signal.throwIfAborted();
     const failure = thrown instanceof FailedAttempt ? thrown : diskFailure(thrown, url.host, target);
@@ -110,9 +119,14 @@ async function tryUntilWhole(
   limits: DownloadLimits,
   part: PartFile,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<string | undefined> {
   const state = emptyState();
-  const attemptRequest = {
+  const freeSpace = request.freeSpace ?? createFreeSpace();
+  const claim: SpaceClaim = {
+    folder: part.folder,
+    missingBytes: () => Math.max(0, (state.totalBytes ?? 0) - part.length),
+  };
+  const attemptRequest: AttemptRequest = {
     ...request,
     url,
     headers: request.headers ?? {},
@@ -121,12 +135,31 @@ async function tryUntilWhole(
     maxBytes: request.maxBytes ?? Number.POSITIVE_INFINITY,
     headersMs: limits.headersMs,
     idleMs: limits.idleMs,
+    wantsSha256: request.wantsSha256 ?? false,
+    freeSpace,
+    claim,
   };
+  try {
+    await repeat(host, request, limits, () => tryDownload(host, attemptRequest, part, state, signal), signal);
+    return state.sha256;
+  } finally {
+    freeSpace.leave(claim);
+  }
+}
+
+/** Calls `tryOnce` until it succeeds, or fails in a way that another does not help. */
+async function repeat(
+  host: Host,
+  request: DownloadRequest,
+  limits: DownloadLimits,
+  tryOnce: () => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
   const started = host.elapsedMs();
   let seldom = 0;
   for (let attempt = 1; ; attempt++) {
     try {
-      return await tryDownload(host, attemptRequest, part, state, signal);
+      return await tryOnce();
     } catch (thrown) {
       if (!(thrown instanceof FailedAttempt)) throw thrown;
       if (thrown.retry === 'once') seldom++;

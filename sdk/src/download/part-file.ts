@@ -1,26 +1,27 @@
 /**
- * The temporary file of one download: written in order, hashed on the way, emptied to begin again, renamed when it is
- * whole. Memory that the runtime holds for written pieces is freed on the way.
+ * The temporary file of one download: written in order, emptied to begin again, read back for a checksum that somebody
+ * asked for, renamed when it is whole.
  */
-import type { Hash } from 'node:crypto';
 import { createHash, randomUUID } from 'node:crypto';
+import { fstatSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-import { constants, open, rename, rm, statfs } from 'node:fs/promises';
+import { constants, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { releaseChunk } from '../bun-runtime.ts';
+import { releaseChunk, saveBody } from '../bun-runtime.ts';
 
 export interface PartFile {
   /** Bytes that are in it. */
   readonly length: number;
+  /** The folder that it is in. */
+  readonly folder: string;
   /** Writes all of it, and may empty it then. */
   append(chunk: Uint8Array): Promise<void>;
-  /** Empties it; the next byte is the first. Only `withMd5` takes the time for {@link PartFile.md5}. */
-  restart(withMd5: boolean): Promise<void>;
-  sha256(): string;
-  /** `undefined` when it was not wanted, and where the system forbids MD5. */
-  md5(): string | undefined;
-  /** Bytes that a program may still write in its folder; `undefined` when the file system does not say. */
-  freeBytes(): Promise<number | undefined>;
+  /** Writes a whole body, without a copy in this program's memory; `undefined` where the runtime cannot. */
+  readonly receive: ((response: Response) => Promise<void>) | undefined;
+  /** Empties it; the next byte is the first. */
+  restart(): Promise<void>;
+  /** Lower-case hex. `undefined` where the system forbids the algorithm. Throws the reason of `signal`. */
+  digest(algorithm: 'sha256' | 'md5', signal: AbortSignal): Promise<string | undefined>;
   /** Puts it on disk and gives it its name. */
   finish(): Promise<void>;
   /** Closes it, and removes it when it is not finished. Never throws. */
@@ -29,38 +30,40 @@ export interface PartFile {
 
 /** Makes the file beside `target`, with just these permission bits. Throws the system's error. */
 export async function createPartFile(target: string, mode: number): Promise<PartFile> {
-  const path = join(dirname(target), `.${randomUUID()}.part`);
-  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+  const folder = dirname(target);
+  const path = join(folder, `.${randomUUID()}.part`);
+  // Each write goes to the end, whoever writes: this program or the runtime by itself.
+  const flags =
+    constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   const file = await open(path, flags, 0o600);
   let length = 0;
+  let isReceiving = false;
   let isFinished = false;
-  let hashes = createHashes(false);
+  const receive = async (response: Response): Promise<void> => {
+    isReceiving = true;
+    try {
+      await saveBody?.(response, file.fd);
+    } finally {
+      isReceiving = false;
+      length = fstatSync(file.fd).size;
+    }
+  };
   return {
+    folder,
     get length() {
-      return length;
+      return isReceiving ? fstatSync(file.fd).size : length;
     },
+    receive: saveBody === undefined ? undefined : receive,
     async append(chunk) {
-      await writeAll(file, chunk, length);
-      hashes.sha256.update(chunk);
-      hashes.md5?.update(chunk);
+      await writeAll(file, chunk);
       length += chunk.byteLength;
       releaseChunk(chunk);
     },
-    async restart(withMd5) {
+    async restart() {
       if (length > 0) await file.truncate(0);
       length = 0;
-      hashes = createHashes(withMd5);
     },
-    sha256: () => hashes.sha256.copy().digest('hex'),
-    md5: () => hashes.md5?.copy().digest('hex'),
-    async freeBytes() {
-      try {
-        const { bavail, bsize, blocks } = await statfs(dirname(target));
-        return blocks > 0 ? bavail * bsize : undefined;
-      } catch {
-        return undefined;
-      }
-    },
+    digest: (algorithm, signal) => digestOf(file, algorithm, signal),
     async finish() {
       await file.chmod(mode);
       await file.sync();
@@ -74,19 +77,33 @@ export async function createPartFile(target: string, mode: number): Promise<Part
   };
 }
 
-function createHashes(withMd5: boolean): { readonly sha256: Hash; readonly md5: Hash | undefined } {
-  let md5: Hash | undefined;
+const READ_BYTES = 256 * 1024;
+
+async function digestOf(
+  file: FileHandle,
+  algorithm: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  let hash: ReturnType<typeof createHash>;
   try {
-    if (withMd5) md5 = createHash('md5');
+    hash = createHash(algorithm);
   } catch {
     // Not allowed under FIPS; the length is checked all the same.
+    return undefined;
   }
-  return { sha256: createHash('sha256'), md5 };
+  const buffer = Buffer.allocUnsafe(READ_BYTES);
+  for (let position = 0; ; ) {
+    signal.throwIfAborted();
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, position);
+    if (bytesRead === 0) return hash.digest('hex');
+    hash.update(buffer.subarray(0, bytesRead));
+    position += bytesRead;
+  }
 }
 
-async function writeAll(file: FileHandle, chunk: Uint8Array, position: number): Promise<void> {
+async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
   for (let done = 0; done < chunk.byteLength; ) {
-    const { bytesWritten } = await file.write(chunk, done, chunk.byteLength - done, position + done);
+    const { bytesWritten } = await file.write(chunk, done, chunk.byteLength - done);
     done += bytesWritten;
   }
 }

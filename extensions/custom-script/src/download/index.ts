@@ -3,8 +3,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import type { Host, Logger } from '@handlerkit/sdk';
-import { DownloadError, HandlerError } from '@handlerkit/sdk';
+import type { FreeSpace, Host, Logger } from '@handlerkit/sdk';
+import { createFreeSpace, DownloadError, HandlerError } from '@handlerkit/sdk';
 import type { FileProgress } from '../file-progress.ts';
 import { PROGRAM_MODE } from '../preprocess.ts';
 import type { FileAccess } from './blob-access.ts';
@@ -37,11 +37,13 @@ export async function downloadFiles(run: DownloadRun, files: readonly PlannedFil
   run.signal.addEventListener('abort', onAbort, { once: true });
   const failures: unknown[] = [];
   const queue = [...files];
+  // All go to one folder, so they share its disk.
+  const freeSpace = createFreeSpace();
   const work = async (): Promise<void> => {
     for (let file = queue.shift(); file !== undefined && !stop.signal.aborted; file = queue.shift()) {
       try {
         run.progress.onStart(file);
-        await download({ ...run, signal: stop.signal }, file);
+        await download({ ...run, signal: stop.signal }, file, freeSpace);
         run.progress.onEnd(file);
       } catch (thrown) {
         failures.push(thrown instanceof HandlerError ? named(thrown, file) : thrown);
@@ -58,7 +60,7 @@ export async function downloadFiles(run: DownloadRun, files: readonly PlannedFil
   if (failures.length > 0) throw failures[0];
 }
 
-async function download(run: DownloadRun, planned: PlannedFile): Promise<void> {
+async function download(run: DownloadRun, planned: PlannedFile, freeSpace: FreeSpace): Promise<void> {
   const { host, log, signal } = run;
   const started = host.elapsedMs();
   const target = join(run.folder, planned.name);
@@ -70,6 +72,7 @@ async function download(run: DownloadRun, planned: PlannedFile): Promise<void> {
       ...(planned.sha256 === undefined ? {} : { sha256: planned.sha256 }),
       headers: { 'x-ms-client-request-id': randomUUID() },
       signal,
+      freeSpace,
       onProgress: (done) => run.progress.onProgress(planned, done.bytes, done.totalBytes),
       onRetry: (attempt, problem) =>
         log.warn(describeFailure(problem).text, { file: planned.index, attempt }),
@@ -77,7 +80,7 @@ async function download(run: DownloadRun, planned: PlannedFile): Promise<void> {
     log.info('download complete', {
       file: planned.index,
       bytes,
-      sha256,
+      ...(sha256 === undefined ? {} : { sha256 }),
       durationMs: Math.round(host.elapsedMs() - started),
     });
   } catch (thrown) {
