@@ -12,6 +12,7 @@ export type MachineErrorCode =
   | 'vm-other-agent'
   | 'vm-overlay-unavailable'
   | 'vm-tool-missing'
+  | 'vm-network-failed'
   | 'vm-processes-left';
 
 export class MachineError extends Error {

@@ -27,10 +27,12 @@ import {
 import { openOverlay } from './overlay-machine.ts';
 import { endRelocated, openRelocated } from './relocated-machine.ts';
 import { findTool, findTools } from './system-tools.ts';
+import type { VmServices } from './vm-process.ts';
 
 export type { CommandOptions, CommandResult } from './agent-command.ts';
 export { MachineError, type MachineErrorCode } from './machine-error.ts';
 export type { AgentKind, Network } from './machine-state.ts';
+export type { ServiceCommand, VmServices } from './vm-process.ts';
 
 export interface Machine {
   readonly kind: MachineKind;
@@ -64,6 +66,14 @@ export interface OpenMachine extends Machine {
   readonly agent: AgentKind;
   /** The network that the VM's handlers are in. */
   readonly network: Network;
+  /** Programs beside the handlers that live as long as the VM does; `undefined` in a relocated VM, which can hold none. */
+  readonly services: VmServices | undefined;
+  /**
+   * Gives the VM's loopback the addresses of Azure's host side and a route to the wire server; it may have them already.
+   * Throws `vm-other-network` unless the VM is an overlay with network `loopback`, `vm-tool-missing` without iproute2,
+   * `vm-network-failed`.
+   */
+  addFabricAddresses(): Promise<void>;
   /** Lets go of the VM. It falls asleep (no process, no mount) once nobody uses it and its last process has ended. */
   close(): Promise<void>;
 }
@@ -142,7 +152,7 @@ async function openLocked(
     return openRelocated(state, mark.kind === undefined ? writeMark(state, { ...mark, kind: wanted }) : mark);
   }
   try {
-    const machine = await openOverlay(state, mark, options.network, findTools(deps));
+    const machine = await openOverlay(state, mark, options.network, findTools(deps), deps.searchPath);
     if (mark.kind === undefined || mark.network !== former?.network)
       writeMark(state, { ...mark, kind: 'overlay' });
     return machine;

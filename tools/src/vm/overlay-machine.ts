@@ -23,6 +23,8 @@ import {
 } from './machine-state.ts';
 import { resolveUnder } from './root-path.ts';
 import type { SystemTools } from './system-tools.ts';
+import { addFabricAddresses } from './vm-network.ts';
+import { createServices, hasServices } from './vm-process.ts';
 
 /** Rights of root that reach past the namespaces. On the machine's network, rights over it as well. */
 const WITHHELD = ['mknod', 'sys_module', 'sys_rawio', 'sys_time', 'syslog'];
@@ -43,6 +45,7 @@ export async function openOverlay(
   mark: Mark,
   network: Network | undefined,
   tools: SystemTools,
+  searchPath: string,
 ): Promise<OpenMachine> {
   const use = await lockFile(state.useLock, 'shared', tools.flock);
   try {
@@ -56,7 +59,7 @@ export async function openOverlay(
       );
     }
     makeAgentFolders(`/proc/${keeper.pid}/root`, mark.kind === undefined);
-    return openRunning(state, mark, keeper, tools, use.release);
+    return openRunning(state, mark, keeper, tools, searchPath, use.release);
   } catch (error) {
     use.release();
     throw error;
@@ -68,16 +71,22 @@ function openRunning(
   mark: Mark,
   keeper: KeeperRecord,
   tools: SystemTools,
+  searchPath: string,
   release: () => void,
 ): OpenMachine {
   const root = `/proc/${keeper.pid}/root`;
-  const withheld = keeper.network === 'host' ? WITHHELD_ON_HOST_NETWORK : WITHHELD;
   const hostPath = (path: string) => resolveUnder(root, path);
   const isBusy = async () => isAlive(keeper) && hasHandlers(`${root}/proc`);
   return {
     kind: 'overlay',
     agent: mark.agent ?? 'embedded',
     network: keeper.network,
+    services: createServices(state, (command) =>
+      command.files === 'machine'
+        ? enterAsTool(keeper, tools)
+        : enterAsHandler(keeper, tools, hostPath(command.cwd)),
+    ),
+    addFabricAddresses: () => addFabricAddresses(keeper, tools.nsenter, searchPath),
     limits: describeLimits(keeper),
     libFolder: LIB_FOLDER,
     logFolder: LOG_FOLDER,
@@ -87,22 +96,8 @@ function openRunning(
       const cwd = hostPath(options.cwd);
       const launchError = cannotStart(keeper, cwd, options.cwd);
       if (launchError !== undefined) return { exitCode: null, timedOut: false, launchError, durationMs: 0 };
-      // Rights are given up outside, so that the VM needs no program for it. The session is new inside.
-      const argv = [
-        ...[tools.setpriv, `--bounding-set=${withheld.map((name) => `-${name}`).join(',')}`, '--'],
-        ...[
-          tools.nsenter,
-          '--target',
-          String(keeper.pid),
-          '--mount',
-          '--uts',
-          '--ipc',
-          '--net',
-          '--pid',
-          `--wd=${cwd}`,
-        ],
-        ...['--', tools.setsid, '/bin/sh', '-c', line],
-      ] as const;
+      // The session is new inside.
+      const argv = [...enterAsHandler(keeper, tools, cwd), tools.setsid, '/bin/sh', '-c', line] as const;
       return runCommand({ argv, cwd: '/', env: options.env, killGroups: killGroupsInside }, options);
     },
     isBusy,
@@ -110,9 +105,24 @@ function openRunning(
       release();
       const until = performance.now() + CLOSE_PATIENCE_MS;
       // Another tool may use the VM: then the keeper stays, and it is that tool's to wait.
-      while (isAlive(keeper) && performance.now() < until && !(await isBusy())) await delay(2);
+      const isStaying = async () => hasServices(state) || (await isBusy());
+      while (isAlive(keeper) && performance.now() < until && !(await isStaying())) await delay(2);
     },
   };
+}
+
+/** Into all namespaces of the VM. Rights are given up outside, so that the VM needs no program for it. */
+function enterAsHandler(keeper: KeeperRecord, tools: SystemTools, cwd: string): [string, ...string[]] {
+  const withheld = keeper.network === 'host' ? WITHHELD_ON_HOST_NETWORK : WITHHELD;
+  const rights = `--bounding-set=${withheld.map((name) => `-${name}`).join(',')}`;
+  const namespaces = ['--mount', '--uts', '--ipc', '--net', '--pid'];
+  const nsenter = [tools.nsenter, '--target', String(keeper.pid), ...namespaces, `--wd=${cwd}`, '--'];
+  return [tools.setpriv, rights, '--', ...nsenter];
+}
+
+/** Into the VM's network and processes only: a program of this machine, with this machine's files. */
+function enterAsTool(keeper: KeeperRecord, tools: SystemTools): [string, ...string[]] {
+  return [tools.nsenter, '--target', String(keeper.pid), '--net', '--pid', '--'];
 }
 
 /** A new VM has no extensions yet, even when this machine is an Azure VM with extensions of its own. */
@@ -134,7 +144,7 @@ function killGroupsInside(nsenter: number): number[] {
   return leaders;
 }
 
-/** Handlers have sessions of their own; the keeper and its children have none that can be seen inside (0). */
+/** Handlers have sessions of their own; the keeper and the services have none that can be seen inside (0). */
 function hasHandlers(proc: string): boolean {
   return listProcesses(proc).some((pid) => {
     const stat = readProcess(pid, proc);

@@ -31,6 +31,13 @@ export function openRelocated(state: MachineState, mark: Mark): OpenMachine {
     kind: 'relocated',
     agent: 'embedded',
     network: 'host',
+    services: undefined,
+    addFabricAddresses: async () => {
+      throw new MachineError(
+        'vm-other-network',
+        "A relocated VM shares this machine's network, which is not given the addresses of Azure's host side. That needs an overlay VM, and root.",
+      );
+    },
     limits:
       `Only the agent's own folders are separate (${state.root}). Handlers run on this machine as the present user, ` +
       `and what they change outside those folders stays.${reason}`,

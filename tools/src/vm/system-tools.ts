@@ -31,8 +31,8 @@ export function findTools(deps: { readonly uid: number; readonly searchPath: str
   };
 }
 
-/** Absolute path of one program. Throws `vm-tool-missing`. */
-export function findTool(name: string, searchPath: string): string {
+/** Absolute path of one program. Throws `vm-tool-missing`, naming the package that has it. */
+export function findTool(name: string, searchPath: string, packageName = 'util-linux'): string {
   for (const folder of `${SYSTEM_PATH}:${searchPath}`.split(':')) {
     if (!folder.startsWith('/')) continue;
     const path = join(folder, name);
@@ -40,7 +40,7 @@ export function findTool(name: string, searchPath: string): string {
   }
   throw new MachineError(
     'vm-tool-missing',
-    `The program "${name}" is missing. Install the package util-linux.`,
+    `The program "${name}" is missing. Install the package ${packageName}.`,
   );
 }
 
