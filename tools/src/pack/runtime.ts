@@ -5,10 +5,10 @@
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { chmod, lstat, open, readdir, rename } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { Architecture, Runtime } from '@handlerkit/sdk';
 import { extract } from 'tar';
+import { cacheFolder } from '../cache-folder.ts';
 import { ToolError } from '../errors.ts';
 import { makeFolders } from '../folders.ts';
 import { runChild } from './child-program.ts';
@@ -84,7 +84,7 @@ export function hostArchitecture(): Architecture {
  * and then leaves nothing behind.
  */
 export async function fetchRuntime(pinned: PinnedRuntime, deps: RuntimeDeps): Promise<string> {
-  const cache = join(cacheFolder(deps.env), 'handlerkit', 'runtimes');
+  const cache = join(cacheFolder(deps.env), 'runtimes');
   const name = pinned.packageName.replace(/^@/, '').replaceAll('/', '-');
   const target = join(cache, `${name}-${pinned.version}-${pinned.sha256.slice(0, 16)}`);
   if ((await digestOf(target, createHash('sha256')))?.toString('hex') === pinned.sha256) return target;
@@ -100,13 +100,6 @@ export async function fetchRuntime(pinned: PinnedRuntime, deps: RuntimeDeps): Pr
 }
 
 const DOWNLOAD_TIMEOUT_MS = 15 * 60 * 1000;
-
-/** XDG base directory specification 0.8: a relative path in the variable is to be ignored. */
-function cacheFolder(env: RuntimeDeps['env']): string {
-  const { XDG_CACHE_HOME: configured, HOME: home } = env;
-  if (configured?.startsWith('/') === true) return configured;
-  return join(home === undefined || home === '' ? homedir() : home, '.cache');
-}
 
 async function download(label: string, work: string, deps: RuntimeDeps): Promise<string> {
   const hint =
