@@ -1,6 +1,6 @@
 /**
- * The token with which blobs are reached as a managed identity: asked for when the first file needs it, and kept for the
- * run. Source: Custom Script 2.1.19 sections 4 and 12.
+ * The token with which blobs are reached as a managed identity: asked for when the first file needs it, and kept for a
+ * quarter of an hour. Source: Custom Script 2.1.19 sections 4 and 12.
  */
 import type { Host } from '@handlerkit/sdk';
 import { getManagedIdentityToken, HandlerError } from '@handlerkit/sdk';
@@ -16,19 +16,25 @@ export function createTokenSource(
   addSecret: (secret: string) => void,
 ): TokenSource {
   let pending: Promise<string> | undefined;
+  let askedAt = 0;
   return (signal) => {
-    pending ??= requestToken(host, identity, signal).then((token) => {
+    if (pending !== undefined && host.elapsedMs() - askedAt < KEPT_MS) return pending;
+    askedAt = host.elapsedMs();
+    const asked = requestToken(host, identity, signal).then((token) => {
       addSecret(token);
       return token;
     });
     // What failed, or was ended, is asked for again by whoever comes next.
-    pending.catch(() => {
-      pending = undefined;
+    asked.catch(() => {
+      if (pending === asked) pending = undefined;
     });
-    return pending;
+    pending = asked;
+    return asked;
   };
 }
 
+/** How long a token is used: a run may be longer than a token is valid. */
+const KEPT_MS = 15 * 60 * 1000;
 /** The resource is the same in every cloud. */
 const STORAGE_RESOURCE = 'https://storage.azure.com/';
 
@@ -56,16 +62,19 @@ async function requestToken(
   } catch (thrown) {
     signal.throwIfAborted();
     if (!(thrown instanceof HandlerError)) throw thrown;
-    const which =
-      clientId !== undefined
-        ? 'the user-assigned identity with this client id is assigned to the VM'
-        : objectId !== undefined
-          ? 'the user-assigned identity with this object id is assigned to the VM'
-          : 'the VM has a system-assigned identity';
+    // The service's own trouble is no fault of the identity.
+    const isBusy = lastStatus >= 500 || lastStatus === 429;
+    const advice = isBusy ? '' : `. Please make sure that ${describeIdentity(clientId, objectId)}`;
     throw scriptError(
       lastStatus >= 500 ? 'IDENTITY_SERVICE_FAILED' : 'IDENTITY_UNUSABLE',
-      `Unable to get managed identity token: ${thrown.message}. Please make sure that ${which}`,
+      `Unable to get managed identity token: ${thrown.message}${advice}`,
       thrown,
     );
   }
+}
+
+function describeIdentity(clientId: string | undefined, objectId: string | undefined): string {
+  if (clientId !== undefined) return 'the user-assigned identity with this client id is assigned to the VM';
+  if (objectId !== undefined) return 'the user-assigned identity with this object id is assigned to the VM';
+  return 'the VM has a system-assigned identity';
 }

@@ -34,7 +34,7 @@ export function checkOutputBlobs(open: Half, hidden: Half): readonly string[] {
     if (url.searchParams.has('sig')) return [];
     if (hidden.managedIdentity === undefined) {
       return [
-        `'${key}' must hold a SAS that allows to create and append, or be given with 'managedIdentity'`,
+        `'${key}' must hold a SAS that allows to create, write and append, or be given with 'managedIdentity'`,
       ];
     }
     return isAzureBlobUrl(url)

@@ -54,73 +54,116 @@ export async function withOutputBlobs(blobs: OutputBlobs, action: () => Promise<
 }
 
 /** Milliseconds for what is left when the run has ended, and when it was ended from outside. */
-const REST_MS = 5 * 60 * 1000;
-const REST_INTERRUPTED_MS = 5_000;
+export const REST_MS = 5 * 60 * 1000;
+export const REST_INTERRUPTED_MS = 5_000;
+
+/** Pauses between the tries of the last round. The run is over, and must not wait long for a network that is gone. */
+const LAST_PAUSES_MS = [5_000, 10_000, 20_000];
 
 /** Copies until `ended`, then the rest; gives the line that says what went wrong, or nothing. */
 async function copyOutput(
-  { host, log, signal, settings, tokens, files }: OutputBlobs,
+  blobs: OutputBlobs,
   name: 'stdout' | 'stderr',
   ended: AbortSignal,
 ): Promise<string> {
+  const { host, log, settings, tokens, files } = blobs;
   const url = settings[name];
   if (url === undefined) return '';
-  const { describeStorageProblem, openAppendBlob } = await import('./append-blob.ts');
-  const stop = new AbortController();
-  let timer: NodeJS.Timeout | undefined;
-  ended.addEventListener('abort', () => {
-    timer = setTimeout(() => stop.abort(), signal.aborted ? REST_INTERRUPTED_MS : REST_MS);
-  });
+  const rest = limitRest(blobs, ended);
+  const { describeStorageProblem, isPassing, openAppendBlob } = await import('./append-blob.ts');
   const key = OUTPUT_BLOB_KEYS[name];
   try {
     const blob = openAppendBlob(host, url, url.searchParams.has('sig') ? undefined : tokens);
-    await blob.create(stop.signal);
-    let position = 0;
-    for (let isLast = false; !isLast; ) {
-      isLast = ended.aborted;
-      position = await appendNew(blob, files[name], position, stop.signal);
-      if (!isLast) await host.sleep(COPY_INTERVAL_MS, ended).catch(() => undefined);
+    const copy: Copy = { blob, file: files[name], position: undefined, retried: 0, signal: rest.signal };
+    for (let triesLeft = LAST_PAUSES_MS.length; ; ) {
+      const isLast = ended.aborted;
+      try {
+        await copyNew(copy);
+        if (isLast) break;
+      } catch (thrown) {
+        if (rest.signal.aborted || !isPassing(thrown) || (isLast && triesLeft === 0)) throw thrown;
+        const reason = describeStorageProblem(thrown);
+        log.warn('the output could not be copied; trying again', { setting: key, reason });
+      }
+      if (isLast) await host.sleep(LAST_PAUSES_MS.at(-triesLeft--) ?? 0, rest.signal);
+      else await host.sleep(COPY_INTERVAL_MS, ended).catch(() => undefined);
     }
-    log.info('the output is in its blob', { setting: key, bytes: position });
+    log.info('the output is in its blob', { setting: key, bytes: copy.position });
     return '';
   } catch (thrown) {
-    const problem = stop.signal.aborted ? 'there was no time left' : describeStorageProblem(thrown);
+    const problem = rest.signal.aborted ? 'there was no time left' : describeStorageProblem(thrown);
     const text = `the blob of '${key}' on ${url.host} does not hold the whole output: ${problem}`;
     log.warn(text);
     return `\n[${key}]\n${text}`;
   } finally {
-    clearTimeout(timer);
+    rest.lift();
   }
 }
 
-/** Appends what the file holds from `position` on, and gives the new length. */
-async function appendNew(
-  blob: AppendBlob,
-  file: string,
-  position: number,
-  signal: AbortSignal,
-): Promise<number> {
+/** The signal that ends the copying some time after `ended`. */
+function limitRest(
+  { host, signal }: OutputBlobs,
+  ended: AbortSignal,
+): { readonly signal: AbortSignal; lift(): void } {
+  const stop = new AbortController();
+  const lifted = new AbortController();
+  const onEnd = (): void => {
+    const limitMs = signal.aborted ? REST_INTERRUPTED_MS : REST_MS;
+    host.sleep(limitMs, lifted.signal).then(
+      () => stop.abort(),
+      () => undefined,
+    );
+  };
+  // A short command may have ended before the copying begins.
+  if (ended.aborted) onEnd();
+  else ended.addEventListener('abort', onEnd, { once: true });
+  return {
+    signal: stop.signal,
+    lift: () => {
+      ended.removeEventListener('abort', onEnd);
+      lifted.abort();
+    },
+  };
+}
+
+/** One output and how far it is copied. */
+interface Copy {
+  readonly blob: AppendBlob;
+  readonly file: string;
+  /** Bytes that the blob holds; `undefined`: it is not made yet. */
+  position: number | undefined;
+  /** Bytes of the block that failed, which is sent again as it was; 0: none. */
+  retried: number;
+  readonly signal: AbortSignal;
+}
+
+/** Appends what the file holds beyond the position. */
+async function copyNew(copy: Copy): Promise<void> {
   const { APPEND_LIMIT_BYTES } = await import('./append-blob.ts');
+  const { blob, file, signal } = copy;
+  if (copy.position === undefined) await blob.create(signal);
+  copy.position ??= 0;
   let handle: Awaited<ReturnType<typeof open>>;
   try {
     handle = await open(file, 'r');
   } catch (thrown) {
     // The command has not begun.
-    if (isSystemError(thrown, 'ENOENT')) return position;
+    if (isSystemError(thrown, 'ENOENT')) return;
     throw thrown;
   }
   try {
     const { size } = await handle.stat();
-    const buffer = Buffer.allocUnsafe(Math.max(0, Math.min(APPEND_LIMIT_BYTES, size - position)));
-    let at = position;
+    const buffer = Buffer.allocUnsafe(Math.max(0, Math.min(APPEND_LIMIT_BYTES, size - copy.position)));
     // What arrives meanwhile is for the next round: a command that writes faster than the network must not hold this one.
-    while (at < size) {
-      const { bytesRead } = await handle.read(buffer, 0, Math.min(buffer.length, size - at), at);
+    while (copy.position < size) {
+      const length = copy.retried > 0 ? copy.retried : Math.min(buffer.length, size - copy.position);
+      const { bytesRead } = await handle.read(buffer, 0, length, copy.position);
       if (bytesRead === 0) break;
-      await blob.append(buffer.subarray(0, bytesRead), at, signal);
-      at += bytesRead;
+      copy.retried = bytesRead;
+      await blob.append(buffer.subarray(0, bytesRead), copy.position, signal);
+      copy.retried = 0;
+      copy.position += bytesRead;
     }
-    return at;
   } finally {
     await handle.close();
   }
