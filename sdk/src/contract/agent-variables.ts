@@ -21,6 +21,15 @@ export const AGENT_VARIABLES = {
   disableExitCodes: 'AZURE_GUEST_AGENT_DISABLE_CMD_EXIT_CODES_MULTIPLE_EXTENSIONS',
 } as const;
 
+/**
+ * A variable of the agent's own environment, which its commands inherit: the version of the program that started the
+ * agent. Source: `common/version.py` set_daemon_version; agent-contract 6.3.
+ */
+export const DAEMON_VERSION_VARIABLE = '_AZURE_GUEST_AGENT_DAEMON_VERSION_';
+
+/** The agent whose behaviour this contract describes. */
+export const AGENT_VERSION = '2.15.0.1';
+
 /** The WireServer's address in Azure. Source: agent-contract 12.1. */
 export const WIRE_SERVER_ADDRESS = '168.63.129.16';
 

@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { formatHandlerManifest, parseHandlerManifest, UPDATE_WITHOUT_INSTALL } from './handler-manifest.ts';
+import {
+  findManifestFault,
+  formatHandlerManifest,
+  parseHandlerManifest,
+  UPDATE_WITHOUT_INSTALL,
+} from './handler-manifest.ts';
 import { ContractError } from './json.ts';
 
 const COMMANDS = {
@@ -105,11 +110,66 @@ describe('parseHandlerManifest', () => {
     ['[{}]', '[0].handlerManifest is missing; it must be an object'],
     ['[{"handlerManifest":null}]', '[0].handlerManifest must be an object, but is null'],
     ['[{"handlerManifest":[]}]', '[0].handlerManifest must be an object, but is an array'],
-    ['[{"handlerManifest":{"updateMode":1}}]', '[0].handlerManifest.updateMode must be a string'],
   ])('refuses %s: %s', (text, problem) => {
     const run = () => parseHandlerManifest(text, 'HandlerManifest.json');
     expect(run).toThrow(ContractError);
     expect(run).toThrow(`HandlerManifest.json: ${problem}`);
+  });
+});
+
+describe('what the agent says of a manifest that is none', () => {
+  it.each<[unknown, string, boolean]>([
+    [{}, '0', false],
+    [null, "'NoneType' object is not subscriptable", false],
+    [7, "'int' object is not subscriptable", false],
+    ['', 'string index out of range', false],
+    ['text', "string indices must be integers, not 'str'", false],
+    [[], 'list index out of range', false],
+    [[null], 'Malformed manifest file.', true],
+    [['text'], "string indices must be integers, not 'str'", false],
+    [[[]], 'list indices must be integers or slices, not str', false],
+    [[true], "'bool' object is not subscriptable", false],
+    [[{}], "'handlerManifest'", false],
+    [[{ handlerManifest: null }], 'Malformed manifest file.', true],
+    [[{ handlerManifest: [] }], "'list' object has no attribute 'get'", false],
+  ])('of %j it is %s', (root, text, isExtensionError) => {
+    expect(findManifestFault(root)).toEqual({ text, isExtensionError });
+    expect(() => parseHandlerManifest(JSON.stringify(root), 'f')).toThrow(ContractError);
+  });
+
+  it('is nothing of one that it can read', () => {
+    expect(findManifestFault([{ handlerManifest: {} }])).toBeUndefined();
+  });
+
+  it('is, of an update mode that is no text, a fault of the update only', () => {
+    expect(parse({ ...COMMANDS, updateMode: 1 }).updateModeFault).toBe(
+      "'int' object has no attribute 'lower'",
+    );
+    for (const updateMode of [undefined, null, 'x']) {
+      expect(parse({ ...COMMANDS, updateMode }).updateModeFault).toBeUndefined();
+    }
+  });
+});
+
+describe('the resource limits of a manifest', () => {
+  it('are read with their services, and what has another type is left out', () => {
+    const limits = (resourceLimits: unknown) => parse(COMMANDS, { resourceLimits }).resourceLimits;
+    expect(
+      limits({
+        cpuQuotaPercentage: 25,
+        memoryQuotaInMB: 100,
+        services: [{ name: 'a.service', cpuQuotaPercentage: 5, x: 1 }, { name: 'b.service' }, {}, 7],
+      }),
+    ).toEqual({
+      cpuQuotaPercentage: 25,
+      memoryQuotaInMB: 100,
+      services: [
+        { name: 'a.service', cpuQuotaPercentage: 5 },
+        { name: 'b.service', cpuQuotaPercentage: undefined },
+      ],
+    });
+    expect(limits({ cpuQuotaPercentage: 'x', services: {} })).toEqual({ services: [] });
+    for (const none of [undefined, null, [], 'x']) expect(limits(none)).toBeUndefined();
   });
 });
 

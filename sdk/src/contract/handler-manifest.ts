@@ -4,20 +4,9 @@
  */
 
 import type { Located } from './json.ts';
-import {
-  ContractError,
-  decodeArray,
-  decodeNumber,
-  decodeObject,
-  decodeString,
-  element,
-  isAbsent,
-  member,
-  optional,
-  parseJson,
-} from './json.ts';
+import { ContractError, decodeArray, decodeObject, element, isAbsent, member, parseJson } from './json.ts';
 import type { Operation } from './operations.ts';
-import { formatPythonValue } from './python-values.ts';
+import { formatPythonValue, pythonTypeName } from './python-values.ts';
 
 /** The mode in which the agent runs `install` as part of an update; null or absent means the same. */
 export const UPDATE_WITH_INSTALL = 'UpdateWithInstall';
@@ -40,14 +29,25 @@ export interface HandlerManifest {
   readonly commandFaults: Readonly<Record<Operation, string | undefined>>;
   /** True unless `updateMode` is a text other than `UpdateWithInstall` (any case). */
   readonly installOnUpdate: boolean;
+  /** What the agent says, in the middle of an update, of an `updateMode` that is no text; `undefined` for any other. */
+  readonly updateModeFault: string | undefined;
   readonly reportHeartbeat: boolean;
   readonly continueOnUpdateFailure: boolean;
   readonly supportsMultipleExtensions: boolean;
   readonly cpuQuotaPercentage: number | undefined;
+  /** What an agent that controls groups of processes is to limit; `undefined` when the manifest says nothing. */
+  readonly resourceLimits: ResourceLimits | undefined;
   /** What the agent would log about booleans that are none: the key names. */
   readonly nonBooleanKeys: readonly string[];
   /** The agent's own words about each of {@link nonBooleanKeys}. */
   readonly nonBooleanWarnings: readonly string[];
+}
+
+/** Limits of a handler's commands and of its services. The agent enforces those of the processor only. */
+export interface ResourceLimits {
+  readonly cpuQuotaPercentage: number | undefined;
+  readonly memoryQuotaInMB: number | undefined;
+  readonly services: readonly { readonly name: string; readonly cpuQuotaPercentage: number | undefined }[];
 }
 
 /** The manifest's key of each operation's command. */
@@ -64,14 +64,14 @@ const BOOLEAN_KEYS = [REPORT_HEARTBEAT_KEY, 'continueOnUpdateFailure', SUPPORTS_
 /**
  * Reads the manifest as the agent does: an array whose first element counts; real booleans and the text "true" in any
  * case are true, everything else is false. A command that is missing or no text fails its own operation only, see
- * `commandFaults`. Throws {@link ContractError} where the agent gives up on the whole manifest, and for an `updateMode`
- * that is no text, which breaks every update.
+ * `commandFaults`. Throws {@link ContractError} where the agent gives up on the whole manifest; its own words are those
+ * of {@link findManifestFault}.
  */
 export function parseHandlerManifest(text: string, file: string): HandlerManifest {
   const root = parseJson(text, file);
   if (decodeArray(root).length === 0) throw new ContractError(file, '', 'must be an array with one element');
   const entry = element(root, 0);
-  const manifest = member(entry, 'handlerManifest');
+  const manifest = member(entry, MANIFEST_KEY);
   decodeObject(manifest);
   const command = (operation: Operation): string | undefined => {
     const at = member(manifest, COMMAND_KEYS[operation]);
@@ -88,7 +88,7 @@ export function parseHandlerManifest(text: string, file: string): HandlerManifes
     ({ value }) => value !== undefined && typeof value !== 'boolean',
   );
   const updateMode = member(manifest, 'updateMode');
-  const limits = member(entry, 'resourceLimits');
+  const resourceLimits = readLimits(member(entry, 'resourceLimits').value);
   return {
     commands: {
       install: command('install'),
@@ -105,19 +105,55 @@ export function parseHandlerManifest(text: string, file: string): HandlerManifes
       uninstall: fault('uninstall'),
     },
     installOnUpdate:
-      isAbsent(updateMode) || decodeString(updateMode).toLowerCase() === UPDATE_WITH_INSTALL.toLowerCase(),
+      typeof updateMode.value !== 'string' ||
+      updateMode.value.toLowerCase() === UPDATE_WITH_INSTALL.toLowerCase(),
+    updateModeFault:
+      isAbsent(updateMode) || typeof updateMode.value === 'string'
+        ? undefined
+        : `'${pythonTypeName(updateMode.value)}' object has no attribute 'lower'`,
     reportHeartbeat: agentBoolean(member(manifest, 'reportHeartbeat')),
     continueOnUpdateFailure: agentBoolean(member(manifest, 'continueOnUpdateFailure')),
     supportsMultipleExtensions: agentBoolean(member(manifest, 'supportsMultipleExtensions')),
-    cpuQuotaPercentage: isAbsent(limits)
-      ? undefined
-      : optional(member(limits, 'cpuQuotaPercentage'), decodeNumber, undefined),
+    cpuQuotaPercentage: resourceLimits?.cpuQuotaPercentage,
+    resourceLimits,
     nonBooleanKeys: nonBooleans.map(({ key }) => key),
     nonBooleanWarnings: nonBooleans.map(
       ({ key, value }) =>
         `In the handler manifest: '${key}' has a non-boolean value [${formatPythonValue(value, 1024)}] for boolean type. Please change it to a boolean value.`,
     ),
   };
+}
+
+/** What the agent says of a manifest that is JSON and yet none; `isExtensionError`: with its class name in front. */
+export interface ManifestFault {
+  readonly text: string;
+  readonly isExtensionError: boolean;
+}
+
+/**
+ * The agent's words for JSON of another shape than a manifest's, which are Python's and help nobody; `undefined` for a
+ * manifest that it can read.
+ */
+export function findManifestFault(root: unknown): ManifestFault | undefined {
+  const python = (text: string): ManifestFault => ({ text, isExtensionError: false });
+  if (typeof root === 'string') {
+    return python(root === '' ? 'string index out of range' : "string indices must be integers, not 'str'");
+  }
+  // Python asks an object for the key 0, and its error is the key alone.
+  if (typeof root === 'object' && root !== null && !Array.isArray(root)) return python('0');
+  if (!Array.isArray(root)) return python(`'${pythonTypeName(root)}' object is not subscriptable`);
+  if (root.length === 0) return python('list index out of range');
+  const entry: unknown = root[0];
+  const malformed: ManifestFault = { text: 'Malformed manifest file.', isExtensionError: true };
+  if (entry === null) return malformed;
+  if (typeof entry === 'string') return python("string indices must be integers, not 'str'");
+  if (Array.isArray(entry)) return python('list indices must be integers or slices, not str');
+  if (typeof entry !== 'object') return python(`'${pythonTypeName(entry)}' object is not subscriptable`);
+  if (!Object.hasOwn(entry, MANIFEST_KEY)) return python(`'${MANIFEST_KEY}'`);
+  const manifest: unknown = Reflect.get(entry, MANIFEST_KEY);
+  if (manifest === null) return malformed;
+  if (typeof manifest === 'object' && !Array.isArray(manifest)) return undefined;
+  return python(`'${pythonTypeName(manifest)}' object has no attribute 'get'`);
 }
 
 /** What a handler manifest is made of. */
@@ -155,15 +191,29 @@ export function formatHandlerManifest(input: HandlerManifestInput): string {
   return `${JSON.stringify([entry], null, 2)}\n`;
 }
 
-function agentBoolean(at: Located): boolean {
-  return at.value === true || (typeof at.value === 'string' && at.value.toLowerCase() === 'true');
+const MANIFEST_KEY = 'handlerManifest';
+
+/** What has another type is left out, as the agent passes it to systemd, which refuses it. */
+function readLimits(value: unknown): ResourceLimits | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+  const services: unknown = Reflect.get(value, 'services');
+  return {
+    cpuQuotaPercentage: numberOf(value, 'cpuQuotaPercentage'),
+    memoryQuotaInMB: numberOf(value, 'memoryQuotaInMB'),
+    services: (Array.isArray(services) ? services : []).flatMap((service: unknown) => {
+      if (typeof service !== 'object' || service === null) return [];
+      const name: unknown = Reflect.get(service, 'name');
+      if (typeof name !== 'string' || name === '') return [];
+      return [{ name, cpuQuotaPercentage: numberOf(service, 'cpuQuotaPercentage') }];
+    }),
+  };
 }
 
-/** The agent is written in Python, and its error texts name the types so. */
-function pythonTypeName(value: unknown): string {
-  if (value === null) return 'NoneType';
-  if (Array.isArray(value)) return 'list';
-  if (typeof value === 'object') return 'dict';
-  if (typeof value === 'boolean') return 'bool';
-  return Number.isInteger(value) ? 'int' : 'float';
+function numberOf(object: object, key: string): number | undefined {
+  const value: unknown = Reflect.get(object, key);
+  return typeof value === 'number' && Number.isFinite(value) ? value : undefined;
+}
+
+function agentBoolean(at: Located): boolean {
+  return at.value === true || (typeof at.value === 'string' && at.value.toLowerCase() === 'true');
 }

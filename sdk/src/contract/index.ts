@@ -1,4 +1,8 @@
 /** The contract between the Azure Linux Agent and a handler: one file per artefact, pure. */
+export * from './agent-configuration.ts';
+export * from './agent-errors.ts';
+export * from './agent-policy.ts';
+export * from './agent-status.ts';
 export * from './agent-variables.ts';
 export * from './agent-waits.ts';
 export * from './characters.ts';
@@ -12,6 +16,7 @@ export * from './heartbeat-verdict.ts';
 export * from './json.ts';
 export * from './operations.ts';
 export * from './package-layout.ts';
+export * from './python-json-error.ts';
 export * from './python-values.ts';
 export * from './sas-token.ts';
 export * from './sequence.ts';

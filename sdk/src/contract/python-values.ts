@@ -32,6 +32,16 @@ export function pythonLookup(value: unknown, key: string): 'found' | 'not-found'
   return Object.hasOwn(value, key) ? 'found' : 'not-found';
 }
 
+/** Python's name of the type of a JSON value. */
+export function pythonTypeName(value: unknown): string {
+  if (value === null || value === undefined) return 'NoneType';
+  if (Array.isArray(value)) return 'list';
+  if (typeof value === 'object') return 'dict';
+  if (typeof value === 'string') return 'str';
+  if (typeof value === 'boolean') return 'bool';
+  return Number.isInteger(value) ? 'int' : 'float';
+}
+
 const DEEPEST_SHOWN = 20;
 
 function pythonRepr(value: unknown, depth: number): string {

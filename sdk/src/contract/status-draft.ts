@@ -34,7 +34,7 @@ export function readStatusFile(root: unknown, draft: StatusDraft): StatusFault |
     return {
       kind: 'malformed',
       agentText: `The extension status must be an array: ${formatPythonValue(root, SHOWN_CHARACTERS)}`,
-      reason: `the file is ${typeName(root)}, not an array`,
+      reason: `the file is ${typeName(root)}, not an array; allowed: an array whose first element is the status`,
     };
   }
   if (root.length === 0) {
@@ -72,7 +72,7 @@ function readSubstatuses(list: unknown, draft: StatusDraft): StatusFault | undef
     return isEmptyObject ? undefined : { kind: 'silences', reason: '`substatus` is not an array' };
   }
   for (const [index, item] of list.entries()) {
-    const fault = item === null ? undefined : readSubstatus(item, `\`substatus[${index}]\``, draft);
+    const fault = item === null ? undefined : readSubstatus(item, `substatus[${index}]`, draft);
     if (fault !== undefined) return fault;
   }
   return undefined;
@@ -87,10 +87,10 @@ function readSubstatus(item: unknown, where: string, draft: StatusDraft): Status
     return {
       kind: 'malformed',
       agentText: `Invalid value ${shown} in range ${AGENT_RANGE} at the node substatus/status`,
-      reason: `the status of ${where} is none of ${STATUS_VALUES.join(', ')}; unlike at the top, that costs the whole status`,
+      reason: `${where}.status is ${valueText(status.value)}; allowed: ${ALLOWED}; unlike at the top, that costs the whole status`,
     };
   }
-  const message = readMessage(memberOf(item, 'formattedMessage'), `\`formattedMessage\` of ${where}`);
+  const message = readMessage(memberOf(item, 'formattedMessage'), `${where}.formattedMessage`);
   if (isFault(message)) return message;
   const name = memberOf(item, 'name');
   draft.substatus.push({ name, status: known, code: codeOf(item), message: message.value ?? undefined });
@@ -123,13 +123,17 @@ function missingKey(where: string, agentPath: string, key: string): StatusFault 
   return {
     kind: 'malformed',
     agentText: `Invalid status format by extension: Missing ${agentPath} key`,
-    reason: `${where} has no ${key}`,
+    reason: `${where} has no ${key}, which is required`,
   };
 }
 
 function unknownStatus(value: unknown): string {
-  const shown = formatPythonValue(value, 100);
-  return `the status is ${shown}, which the agent turns into error; it knows ${STATUS_VALUES.join(', ')}`;
+  return `\`status.status\` is ${valueText(value)}, which the agent turns into error; allowed: ${ALLOWED}, in lower case`;
+}
+
+/** A value for people: cut, and as JSON unless it is a text. */
+function valueText(value: unknown): string {
+  return typeof value === 'string' ? `\`${value.slice(0, 100)}\`` : formatPythonValue(value, 100);
 }
 
 function codeOf(object: unknown): unknown {
@@ -148,4 +152,5 @@ function isFault(result: { readonly value: unknown } | StatusFault): result is S
 
 /** The agent's list of values, in its order and as Python shows it. */
 const AGENT_RANGE = "['transitioning', 'warning', 'error', 'success']";
+const ALLOWED = STATUS_VALUES.join(', ');
 const SHOWN_CHARACTERS = 4096;

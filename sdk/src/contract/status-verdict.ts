@@ -7,6 +7,7 @@
 import { countCharacters, firstCharacters } from './characters.ts';
 import { parseJson, typeName } from './json.ts';
 import { AGENT_ERROR_CODES } from './operations.ts';
+import { pythonJsonError } from './python-json-error.ts';
 import { redactSas } from './sas-token.ts';
 import type { StatusValue } from './status.ts';
 import { AGENT_STATUS_LIMIT_CHARACTERS } from './status.ts';
@@ -78,13 +79,14 @@ export function judgeStatus(source: StatusSource): StatusVerdict {
   return report(draft, source.text);
 }
 
-/** What the agent reports when the status file is there but cannot be read, for the reason that the system gave. */
+/** What the agent reports when the status file is there but cannot be read; `reason` is the system's, in Python's words. */
 export function judgeUnreadableStatus(source: Omit<StatusSource, 'text'>, reason: string): StatusVerdict {
-  const message = `We couldn't read any status for ${source.handlerFolder} extension, for the sequence number ${source.sequence}. It failed due to ${reason}`;
+  const problem = `[ExtensionStatusError] ${reason}\nInner error: ${reason}`;
+  const message = `We couldn't read any status for ${source.handlerFolder} extension, for the sequence number ${source.sequence}. It failed due to ${problem}`;
   const code = AGENT_ERROR_CODES.unknownFailure;
   return verdict(
     { ...NOTHING_REPORTED, status: 'error', code, message: redactSas(message) },
-    `the agent reports ${code} because it cannot read ${source.file}: ${reason}`,
+    `the agent reports ${code} because it cannot read ${source.file}: ${reason}; it must be a regular file that root can read`,
   );
 }
 
@@ -113,20 +115,10 @@ const NOTHING_REPORTED: ReportedStatus = {
   substatus: [],
 };
 
-interface UnreadableReason {
-  readonly agentText: string;
-  readonly reason: string;
-}
-
-const BYTE_ORDER_MARK: UnreadableReason = {
-  agentText: 'Unexpected UTF-8 BOM (decode using utf-8-sig)',
-  reason: 'the file begins with a byte order mark',
-};
-const EMPTY_FILE: UnreadableReason = { agentText: 'Expecting value', reason: 'the file is empty' };
-const INVALID_JSON: UnreadableReason = {
-  agentText: 'Expecting value',
-  reason: 'the file is not valid JSON: malformed, or read while it was being written',
-};
+const ATOMIC = 'write it under another name in the same folder and rename it, as the SDK does';
+const BYTE_ORDER_MARK = 'the file begins with a byte order mark; write UTF-8 without one';
+const EMPTY_FILE = `the file is empty; ${ATOMIC}`;
+const INVALID_JSON = `the file is not valid JSON: malformed, or read while it was being written; ${ATOMIC}`;
 
 /** The report of a file in which every key is as it must be: cut when the file is too long, refused when a text is none. */
 function report(draft: StatusDraft, text: string): StatusVerdict {
@@ -134,25 +126,34 @@ function report(draft: StatusDraft, text: string): StatusVerdict {
   const notes = [...draft.notes];
   let { message, substatus } = draft;
   if (characters > AGENT_STATUS_LIMIT_CHARACTERS) {
-    if (typeof message !== 'string') return silence('the file is too long and has no message');
+    if (typeof message !== 'string')
+      return silence(
+        'the file is too long and has no message (`status.formattedMessage.message`); above the limit it must be a text',
+      );
     message = truncate(message, TOP_MESSAGE_CHARACTERS);
     const kept = truncateSubstatuses(substatus, countCharacters(String(message)));
     if (kept === undefined) {
-      return silence('the file is too long and a substatus has no name or no message');
+      return silence(
+        'the file is too long and a substatus has no name or no message; above the limit both must be texts',
+      );
     }
     substatus = kept;
     notes.push(
-      `the file has ${characters} characters, more than ${AGENT_STATUS_LIMIT_CHARACTERS}, so the agent cuts its texts`,
+      `the file has ${characters} characters, more than ${AGENT_STATUS_LIMIT_CHARACTERS}, so the agent cuts its texts: the message to ${TOP_MESSAGE_CHARACTERS} characters, names and messages of substatuses to ${SUBSTATUS_FIELD_CHARACTERS}${dropped(draft.substatus.length - substatus.length)}; write less`,
     );
   }
   return reportTexts({ ...draft, message, substatus }, notes);
+}
+
+function dropped(count: number): string {
+  return count === 0 ? '' : `, and the last ${count} of the substatuses go`;
 }
 
 /** Messages go through a text replacement, which stops the agent when one is no text. */
 function reportTexts(draft: StatusDraft, notes: readonly string[]): StatusVerdict {
   const { operation, configurationAppliedTime, status, code, message } = draft;
   if (message !== null && typeof message !== 'string') {
-    return silence(`the message is ${typeName(message)}, not a text`);
+    return silence(`the message is ${typeName(message)}, not a text (\`status.formattedMessage.message\`)`);
   }
   const substatus: ReportedSubstatus[] = [];
   for (const item of draft.substatus) {
@@ -164,7 +165,9 @@ function reportTexts(draft: StatusDraft, notes: readonly string[]): StatusVerdic
   const shown = message === null ? null : redactSas(message);
   const hidden =
     shown !== message || substatus.some((item, index) => item.message !== draft.substatus[index]?.message);
-  const all = hidden ? [...notes, 'the agent hides the query of shared access signatures'] : notes;
+  const all = hidden
+    ? [...notes, 'the agent hides the query of shared access signatures in messages']
+    : notes;
   const reported = { operation, configurationAppliedTime, status, code, message: shown, substatus };
   return verdict(reported, all.length === 0 ? undefined : all.join('; '));
 }
@@ -196,17 +199,19 @@ function missing(source: StatusSource): StatusVerdict {
   const message = `This status is being reported by the Guest Agent since no status file was reported by extension ${source.extension}: [ExtensionStatusError] Status file ${source.file} does not exist`;
   return verdict(
     { ...NOTHING_REPORTED, status: 'transitioning', code: 0, message },
-    `there is no file ${source.file}: the handler has not written a status for sequence number ${source.sequence}`,
+    `there is no file ${source.file}: the handler has not written a status for sequence number ${source.sequence}, so the agent reports transitioning until it does; a status of another number does not count`,
   );
 }
 
-function unreadable(source: StatusSource, text: string, why: UnreadableReason): StatusVerdict {
+function unreadable(source: StatusSource, text: string, why: string): StatusVerdict {
   const code = AGENT_ERROR_CODES.statusInvalid;
   const shown = firstCharacters(text, UNREADABLE_CHARACTERS).toWellFormed();
-  const message = `The status reported by the extension ${source.handlerFolder}(Sequence number ${source.sequence}), was in an incorrect format and the agent could not parse it correctly. Failed due to [ExtensionStatusError] ${why.agentText} \n First 2000 Bytes of status file:\n ${shown}`;
+  // Python reads what JSON does not have, such as NaN; then its reader has nothing to say.
+  const syntax = pythonJsonError(text) ?? 'Expecting value: line 1 column 1 (char 0)';
+  const message = `The status reported by the extension ${source.handlerFolder}(Sequence number ${source.sequence}), was in an incorrect format and the agent could not parse it correctly. Failed due to [ExtensionStatusError] ${syntax} \n First 2000 Bytes of status file:\n ${shown}\nInner error: ${syntax}`;
   return verdict(
     { ...NOTHING_REPORTED, status: 'error', code, message: redactSas(message) },
-    `the agent reports ${code} because ${why.reason}`,
+    `the agent reports ${code} because ${why} (${source.file}: ${syntax})`,
   );
 }
 
@@ -224,7 +229,7 @@ function malformed(
 function silence(reason: string): StatusVerdict {
   return {
     reported: NOTHING_REPORTED,
-    explanation: `${reason}: the agent gives up on the report of the whole VM, so no extension's status is uploaded`,
+    explanation: `${reason}: the agent gives up on the report of the whole VM, so no extension's status is uploaded until the file is right`,
     silencesVm: true,
   };
 }
