@@ -30,6 +30,9 @@ export default defineConfig({
           root: folder('test'),
           include: ['conformance/**/*.test.ts', 'e2e/**/*.test.ts'],
           globalSetup: ['./packed-zip.ts'],
+          // These wait more than they work: for agents, servers and children. After the others, which work.
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
           testTimeout: 120_000,
           hookTimeout: 180_000,
         },

@@ -1,5 +1,6 @@
 /**
- * Runs the tool as a user does: as a child process, from the sources. Its own environment has no variable of the agent.
+ * Runs the tool as a user does: as a child process, bundled from the sources where that was done before (the tests), else
+ * from the sources as they are. Its own environment has no variable of the agent.
  */
 import { spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
@@ -7,13 +8,20 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 
 export const REPOSITORY = fileURLToPath(new URL('..', import.meta.url));
 
+/** Variable that holds the path of the bundled tool. */
+export const TOOL_VARIABLE = 'HANDLERKIT_BUNDLED_TOOL';
+
 /** The command line that starts `handlerkit` inside the repository. */
 export const HANDLERKIT: readonly string[] = [
   process.execPath,
-  '--conditions=@handlerkit/source',
-  '--import',
-  pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href,
-  fileURLToPath(new URL('../tools/src/cli.ts', import.meta.url)),
+  ...(process.env[TOOL_VARIABLE] === undefined
+    ? [
+        '--conditions=@handlerkit/source',
+        '--import',
+        pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href,
+        fileURLToPath(new URL('../tools/src/cli.ts', import.meta.url)),
+      ]
+    : [process.env[TOOL_VARIABLE]]),
 ];
 
 export interface CommandResult {
