@@ -2,6 +2,7 @@
  * What Custom Script promises, stated once for every way to run it. The cases are those that Microsoft tests its own
  * Custom Script with, in our words, and the texts are the published ones.
  */
+import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import type { FileServer } from '../file-server.ts';
@@ -9,6 +10,9 @@ import { startFileServer } from '../file-server.ts';
 import { NO_OVERLAY } from '../local-vm.ts';
 import type { Driver, DriverName } from './driver.ts';
 import { openDriver } from './driver.ts';
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+const GREET = '#!/bin/sh\necho "hello from a file, $1"\n';
 
 /** Describes the cases for one driver. Successive settings on one machine, as in the life of a VM. */
 export function describeCustomScript(name: DriverName): void {
@@ -20,7 +24,7 @@ export function describeCustomScript(name: DriverName): void {
       let driver: Driver;
       beforeAll(async () => {
         server = await startFileServer({
-          '/greet.sh': '#!/bin/sh\necho "hello from a file, $1"\n',
+          '/greet.sh': GREET,
           '/dos.sh': '\uFEFF#!/bin/sh\r\necho converted\r\n',
           '/data.bin': Buffer.from([0, 13, 10, 255]),
           '/with%20space.txt': 'spaced\n',
@@ -146,6 +150,110 @@ export function describeCustomScript(name: DriverName): void {
         expect(status.status).toBe('error');
         expect(status.message).toContain(text);
         if (code !== undefined) expect(status.code).toBe(code);
+      });
+
+      it('downloads a file of the checksum that was asked for', async () => {
+        const { status } = await driver.apply({
+          public: {
+            fileUris: [{ uri: `${server.url}/greet.sh`, sha256: sha256(GREET).toUpperCase() }],
+            commandToExecute: './greet.sh checked',
+          },
+        });
+        expect(status.message).toBe('Enable succeeded: \n[stdout]\nhello from a file, checked\n\n[stderr]\n');
+      });
+
+      it('runs nothing when a file has another checksum, and does not leave it', async () => {
+        const { status, sequence } = await driver.apply({
+          public: {
+            fileUris: [{ uri: `${server.url}/greet.sh?sig=s3cr3t`, sha256: sha256('another') }],
+            commandToExecute: 'echo ran',
+          },
+        });
+        expect([status.status, status.code]).toEqual(['error', 57]);
+        expect(status.message).not.toContain('s3cr3t');
+        expect(driver.readData(`download/${sequence}/greet.sh`)).toBeUndefined();
+        expect(driver.readData(`download/${sequence}/stdout`)).toBeUndefined();
+      });
+
+      it('gives the command the variables of both halves, and hides the protected ones in the status', async () => {
+        const { status, sequence } = await driver.apply({
+          public: { commandToExecute: 'echo "$ROLE $TOKEN"', environment: { ROLE: 'web' } },
+          protected: { environment: { TOKEN: 'canary-2b8d' } },
+        });
+        expect(status.message).toBe('Enable succeeded: \n[stdout]\nweb [hidden]\n\n[stderr]\n');
+        expect(driver.readData(`download/${sequence}/stdout`)).toBe('web canary-2b8d\n');
+      });
+
+      it('runs what the policy allows, and refuses everything else with the published text', async () => {
+        const settings = { fileUris: [`${server.url}/greet.sh`], commandToExecute: './greet.sh allowed' };
+        try {
+          driver.setPolicy({ allowedScripts: [sha256(GREET), sha256(settings.commandToExecute)] });
+          const allowed = await driver.apply({ public: settings });
+          expect(allowed.status.message).toContain('[stdout]\nhello from a file, allowed\n');
+          driver.setPolicy({ allowedScripts: [sha256(settings.commandToExecute)] });
+          const refused = await driver.apply({ public: { ...settings, timestamp: 3 } });
+          expect([refused.status.status, refused.status.code]).toEqual(['error', 0]);
+          expect(refused.status.message).toBe(
+            "Enable failed: Validation of script 'greet.sh' against policy-allowlist failed: item is not in the allowlist.",
+          );
+          expect(driver.readData(`download/${refused.sequence}/greet.sh`)).toBeUndefined();
+          driver.setPolicy({ requireSigning: true, fileRootCertCA: '/ca.pem' });
+          const unsigned = await driver.apply({ public: { ...settings, timestamp: 4 } });
+          expect([unsigned.status.status, unsigned.status.code]).toEqual(['error', 80]);
+        } finally {
+          driver.setPolicy(undefined);
+        }
+      });
+
+      it.skipIf(name === 'in process')(
+        "ends a command at 'timeoutInSeconds' (not in process, where the clock stands still)",
+        async () => {
+          const { status } = await driver.apply({
+            public: { commandToExecute: 'echo begun; sleep 60', timeoutInSeconds: 1 },
+          });
+          expect(status.status).toBe('error');
+          expect(status.message).toBe(
+            "Enable failed: failed to execute command: it did not end within 1 second ('timeoutInSeconds') and was ended\n[stdout]\nbegun\n\n[stderr]\n",
+          );
+        },
+      );
+
+      it.skipIf(name !== 'packed, overlay VM')(
+        'runs a command as a user of the VM (a user can be made in an overlay VM only)',
+        async () => {
+          const made = await driver.apply({
+            public: {
+              commandToExecute:
+                'echo deploy:x:4242:4242::/home/deploy:/bin/sh >>/etc/passwd; echo deploy:x:4242: >>/etc/group',
+            },
+          });
+          expect(made.status.status).toBe('success');
+          const { status, sequence } = await driver.apply({
+            public: {
+              runAsUser: 'deploy',
+              fileUris: [`${server.url}/greet.sh`],
+              commandToExecute:
+                'id -un; id -u; id -G; echo $HOME; pwd; ./greet.sh user; ls /var/lib/waagent 2>&1 || echo closed >&2',
+            },
+          });
+          expect(status.status).toBe('success');
+          expect(status.message).toContain(
+            `[stdout]\ndeploy\n4242\n4242\n/home/deploy\n/var/lib/handlerkit-custom-script/${sequence}\nhello from a file, user\n`,
+          );
+          expect(status.message).toMatch(/\[stderr\]\nclosed\n$/);
+        },
+      );
+
+      it('refuses a user who does not exist, before anything is downloaded or run', async () => {
+        const { status } = await driver.apply({
+          public: {
+            runAsUser: 'no-such-user-7',
+            fileUris: [`${server.url}/never.sh`],
+            commandToExecute: 'echo ran',
+          },
+        });
+        expect([status.status, status.code]).toEqual(['error', 11]);
+        expect(server.requests).not.toContain('/never.sh');
       });
 
       it('leaves nothing of its own when it is deleted', async () => {

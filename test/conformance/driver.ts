@@ -2,11 +2,17 @@
  * One way to run Custom Script, so that each rule is stated once and holds for all: in this process on a test machine,
  * or packed, on the local VM (overlay as root, relocated folders for everybody).
  */
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { extension, handler } from '@handlerkit/custom-script';
 import type { Status } from '@handlerkit/sdk/contract';
-import { formatStatusFile, parseStatus, STATUS_FOLDER } from '@handlerkit/sdk/contract';
+import {
+  agentHandlerEnvironment,
+  formatStatusFile,
+  parseStatus,
+  RUNTIME_POLICY_FILE,
+  STATUS_FOLDER,
+} from '@handlerkit/sdk/contract';
 import { createTestMachine } from '@handlerkit/sdk/testing';
 import { createLocalVm } from '../local-vm.ts';
 
@@ -29,6 +35,8 @@ export interface Driver {
   delete(): Promise<void>;
   /** Text of a file below the extension's data folder (`custom-script`); `undefined` when it is not there. */
   readData(path: string): string | undefined;
+  /** Puts the extension policy of the VM's owner in place, as the agent does; `undefined` takes it away. */
+  setPolicy(policy: unknown): void;
   /** Permission bits of such a file or folder. */
   modeOf(path: string): number | undefined;
   close(): Promise<void>;
@@ -63,6 +71,7 @@ async function openInProcess(): Promise<Driver> {
       await machine.run(handler, 'uninstall', { sequence });
     },
     readData: (path) => machine.readText(join(data, path)),
+    setPolicy: (policy) => writePolicy(machine.path(machine.handlerFolder()), policy),
     modeOf: (path) => modeOf(machine.path(join(data, path))),
     close: async () => machine.remove(),
   };
@@ -83,6 +92,7 @@ async function openLocalVm(zip: string, isolation: 'overlay' | 'relocated'): Pro
     apply: set,
     reapply: () => set(last),
     delete: () => vm.delete(),
+    setPolicy: (policy) => writePolicy(join(vm.agentFolder(), `${HANDLER}-1.0.0`), policy),
     readData: (path) => (existsSync(dataPath(path)) ? readFileSync(dataPath(path), 'utf8') : undefined),
     modeOf: (path) => modeOf(dataPath(path)),
     close: () => vm.remove(),
@@ -90,6 +100,12 @@ async function openLocalVm(zip: string, isolation: 'overlay' | 'relocated'): Pro
 }
 
 const HANDLER = `${extension.publisher}.${extension.type}`;
+
+function writePolicy(handlerFolder: string, policy: unknown): void {
+  const file = join(agentHandlerEnvironment(handlerFolder, '/var/log').configFolder, RUNTIME_POLICY_FILE);
+  if (policy === undefined) rmSync(file, { force: true });
+  else writeFileSync(file, JSON.stringify(policy), { mode: 0o600 });
+}
 
 function modeOf(path: string): number | undefined {
   const found = statSync(path, { throwIfNoEntry: false });
