@@ -6,7 +6,7 @@
  * Source: pid_namespaces(7), mount_namespaces(7), flock(2).
  */
 import { spawn } from 'node:child_process';
-import { closeSync } from 'node:fs';
+import { closeSync, rmdirSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -22,7 +22,14 @@ import {
   writeKeeper,
 } from './machine-state.ts';
 import { SYSTEM_PATH, type SystemTools } from './system-tools.ts';
-import { keeperScript, launchScript, mountScript, READ_ONLY_REPORT, READY_REPORT } from './vm-scripts.ts';
+import {
+  keeperScript,
+  launchScript,
+  mountScript,
+  OLD_ROOT,
+  READ_ONLY_REPORT,
+  READY_REPORT,
+} from './vm-scripts.ts';
 
 /** A machine that cannot mount within this time has a problem that waiting does not solve. */
 const START_TIMEOUT_MS = 20_000;
@@ -83,6 +90,8 @@ export async function startKeeper(
     const readOnly = lines
       .filter((line) => line.startsWith(READ_ONLY_REPORT))
       .map((line) => line.slice(READ_ONLY_REPORT.length));
+    // Before the record: a keeper that is not recorded ends with this tool.
+    await takeOldRootOut(name.pid, tools.nsenter);
     const record = { ...name, network, readOnly };
     writeKeeper(state, record);
     return record;
@@ -107,6 +116,28 @@ export async function endKeeper(keeper: KeeperRecord): Promise<void> {
     }
     await delay(2);
   }
+}
+
+/**
+ * Unmounts the machine's root from the VM. With this machine's umount, so that the VM needs none: it keeps this machine's root
+ * for its files, and names the mount by the keeper's root.
+ */
+async function takeOldRootOut(keeper: number, nsenter: string): Promise<void> {
+  const oldRoot = `/proc/${keeper}/root/${OLD_ROOT}`;
+  const target = [`--mount=/proc/${keeper}/ns/mnt`, '--root=/', '--wd=/'];
+  const argv = [...target, '--', 'umount', '-n', '-c', '-l', oldRoot];
+  const child = spawn(nsenter, argv, {
+    env: { PATH: SYSTEM_PATH, LC_ALL: 'C' },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  const failed = new Promise<never>((_, reject) => child.once('error', reject));
+  const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
+  const [exitCode, complaints] = await Promise.race([Promise.all([ended, readAll(child.stderr)]), failed]);
+  if (exitCode !== 0) {
+    kill(keeper);
+    throw unavailable(complaints);
+  }
+  rmdirSync(oldRoot);
 }
 
 function readAll(stream: Readable | null): Promise<string> {

@@ -1,13 +1,12 @@
 /**
- * A local VM at work: the machine, the embedded agent in it, and the platform's side, which keeps the goal state.
+ * A local VM at work: the machine, the agent in it (embedded or real), and the platform's side, which keeps the goal state.
  * Several tools may use one VM; what changes the goal state is done under a lock.
  */
-import { existsSync, realpathSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { AGENT_ERROR_CODES } from '@handlerkit/sdk/contract';
 import type { Agent, AgentEvent, HandlerReport } from '../agent/agent.ts';
 import { createAgent } from '../agent/agent.ts';
-import { ToolError } from '../errors.ts';
+import { ToolError, usageError } from '../errors.ts';
 import type { CommandContext } from '../tool-deps.ts';
 import { formatOperation } from '../ui.ts';
 import type { FileLock } from './file-lock.ts';
@@ -15,7 +14,8 @@ import { lockFile } from './file-lock.ts';
 import type { ReportedExtension } from './instance-view.ts';
 import { explainReport } from './instance-view.ts';
 import type { AgentKind, MachineOptions, Network, OpenMachine } from './machine.ts';
-import { openMachine } from './machine.ts';
+import { MachineError, openMachine } from './machine.ts';
+import { readRootfs } from './root-file-system.ts';
 import type { StoredExtension, VmStore } from './store.ts';
 import { findExtension, formatGoalState, handlerNameOf, STORE_LOCK_FILE } from './store.ts';
 import { findTool } from './system-tools.ts';
@@ -54,21 +54,20 @@ export async function openLocalVm(choice: VmChoice, context: CommandContext): Pr
   const stateFolder = vmFolder(choice.folder, context);
   const searchPath = deps.env.PATH ?? '';
   const { isolation = 'auto', network, agent } = choice;
-  const rootfs = choice.rootfs === undefined ? undefined : readRootfs(resolve(deps.cwd, choice.rootfs));
+  const rootfs =
+    choice.rootfs === undefined ? undefined : readRootfs(resolve(deps.cwd, choice.rootfs), stateFolder);
+  if (agent === 'waagent' && network === 'host') throw needsOwnNetwork();
   const machine = await openMachine(
     { stateFolder, isolation, network, rootfs, agent },
     { uid: deps.uid, searchPath },
-  );
-  const agentWith = (waitMs: (ms: number) => number): Agent =>
-    createAgent(
-      { machine, onEvent: (event) => sayEvent(event, context) },
-      { now: deps.now, sleep: (ms) => deps.sleep(waitMs(ms), context.signal) },
-    );
+  ).catch((thrown: unknown) => {
+    throw agent === 'waagent' ? explainUnavailable(thrown) : thrown;
+  });
+  const agents = machine.agent === 'waagent' ? realAgents : embeddedAgents;
   return {
     folder: stateFolder,
     machine,
-    agent: agentWith((ms) => ms),
-    hastyAgent: agentWith((ms) => Math.min(ms, HASTY_WAIT_MS)),
+    ...(await agents(machine, stateFolder, context)),
     exclusively: async (action) => {
       const lock = await lockStore(
         join(stateFolder, STORE_LOCK_FILE),
@@ -83,6 +82,37 @@ export async function openLocalVm(choice: VmChoice, context: CommandContext): Pr
     },
     close: () => machine.close(),
   };
+}
+
+type Agents = Pick<LocalVm, 'agent' | 'hastyAgent'>;
+
+async function embeddedAgents(machine: OpenMachine, _folder: string, context: CommandContext): Promise<Agents> {
+  const { deps } = context;
+  const agentWith = (waitMs: (ms: number) => number): Agent =>
+    createAgent(
+      { machine, onEvent: (event) => sayEvent(event, context) },
+      { now: deps.now, sleep: (ms) => deps.sleep(waitMs(ms), context.signal) },
+    );
+  return { agent: agentWith((ms) => ms), hastyAgent: agentWith((ms) => Math.min(ms, HASTY_WAIT_MS)) };
+}
+
+/** The real agent waits by itself: there is nothing to be hasty about. */
+async function realAgents(machine: OpenMachine, folder: string, context: CommandContext): Promise<Agents> {
+  const { deps, ui } = context;
+  const { createWaagent } = await import('../waagent/waagent-agent.ts');
+  const { fetchAgentPackages } = await import('../waagent/waagent-package.ts');
+  const agent = createWaagent(
+    { machine, folder, onEvent: (event) => sayEvent(event, context) },
+    {
+      env: deps.env,
+      toolCommand: deps.toolCommand,
+      now: deps.now,
+      elapsedMs: deps.elapsedMs,
+      sleep: deps.sleep,
+      fetchPackages: (signal) => fetchAgentPackages({ env: deps.env, progress: ui.progress, signal }),
+    },
+  );
+  return { agent, hastyAgent: agent };
 }
 
 /** Opens the VM, runs `action`, and closes the VM whatever happens. */
@@ -178,15 +208,6 @@ export function reportOf(
   );
 }
 
-/** The folder's true path. Throws `ROOTFS_INVALID` for one that holds no system. */
-function readRootfs(folder: string): string {
-  const missing = ['bin/sh', 'etc'].find((name) => !existsSync(join(folder, name)));
-  if (missing === undefined) return realpathSync(folder);
-  throw new ToolError('ROOTFS_INVALID', `${folder} is not a root file system: it has no ${missing}.`, {
-    hint: 'Make one, for instance with: debootstrap bookworm DIR. Then: --rootfs DIR',
-  });
-}
-
 /** Says so when the lock is not there at once. */
 async function lockStore(path: string, flock: string, context: CommandContext): Promise<FileLock> {
   const timer = setTimeout(() => context.ui.progress(BUSY), BUSY_AFTER_MS);
@@ -195,6 +216,22 @@ async function lockStore(path: string, flock: string, context: CommandContext): 
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** The real agent was asked for by name, so it is said what it needs. */
+function explainUnavailable(thrown: unknown): unknown {
+  if (!(thrown instanceof MachineError) || thrown.code !== 'vm-overlay-unavailable') return thrown;
+  return new ToolError('WAAGENT_NEEDS_OVERLAY', `The real agent runs only in an overlay VM. ${thrown.message}`, {
+    hint: 'Run the command as root, or leave out --agent waagent.',
+    cause: thrown,
+  });
+}
+
+function needsOwnNetwork(): ToolError {
+  return usageError(
+    "--agent waagent does not go with --network host: the agent talks to addresses of Azure, which are put on the VM's own network.",
+    'Leave out --network host; for an extension that needs a network, use --agent embedded.',
+  );
 }
 
 const HASTY_WAIT_MS = 5;

@@ -96,8 +96,7 @@ function openRunning(
       const cwd = hostPath(options.cwd);
       const launchError = cannotStart(keeper, cwd, options.cwd);
       if (launchError !== undefined) return { exitCode: null, timedOut: false, launchError, durationMs: 0 };
-      // The session is new inside.
-      const argv = [...enterAsHandler(keeper, tools, cwd), tools.setsid, '/bin/sh', '-c', line] as const;
+      const argv = [...enterAsHandler(keeper, tools, cwd, [tools.setsid]), '/bin/sh', '-c', line] as const;
       return runCommand({ argv, cwd: '/', env: options.env, killGroups: killGroupsInside }, options);
     },
     isBusy,
@@ -111,13 +110,21 @@ function openRunning(
   };
 }
 
-/** Into all namespaces of the VM. Rights are given up outside, so that the VM needs no program for it. */
-function enterAsHandler(keeper: KeeperRecord, tools: SystemTools, cwd: string): [string, ...string[]] {
+/**
+ * Into all namespaces of the VM. Rights are given up and `between` runs while the files are still this machine's, so that the
+ * VM needs no program for it; a session that `between` makes is already one of the VM's.
+ */
+function enterAsHandler(
+  keeper: KeeperRecord,
+  tools: SystemTools,
+  cwd: string,
+  between: readonly string[] = [],
+): [string, ...string[]] {
   const withheld = keeper.network === 'host' ? WITHHELD_ON_HOST_NETWORK : WITHHELD;
   const rights = `--bounding-set=${withheld.map((name) => `-${name}`).join(',')}`;
-  const namespaces = ['--mount', '--uts', '--ipc', '--net', '--pid'];
-  const nsenter = [tools.nsenter, '--target', String(keeper.pid), ...namespaces, `--wd=${cwd}`, '--'];
-  return [tools.setpriv, rights, '--', ...nsenter];
+  const target = [tools.nsenter, '--target', String(keeper.pid)];
+  const files = [...target, '--mount', '--uts', '--ipc', '--net', `--wd=${cwd}`, '--'];
+  return [tools.setpriv, rights, '--', ...target, '--pid', '--', ...between, ...files];
 }
 
 /** Into the VM's network and processes only: a program of this machine, with this machine's files. */

@@ -1,24 +1,31 @@
 /**
  * The shell scripts that put a VM together. Three steps, as a pid namespace holds only for children: (1) in new mount
- * namespaces, mount everything and make it the root; (2) start the keeper in a new pid namespace; (3) the keeper
- * mounts proc, lets go of the machine's root and waits. Nothing is mounted in the machine's own mount namespace.
+ * namespaces, mount everything; (2) start the keeper in a new pid namespace; (3) the keeper mounts proc, makes it all the
+ * root and waits. All programs up to there are this machine's; the keeper's wait needs two of the VM's own. The tool then
+ * takes the machine's root out of the VM. Nothing is mounted in the machine's own mount namespace.
  * Source: pivot_root(2), mount(8), overlayfs in the kernel's documentation (`Documentation/filesystems/overlayfs.rst`).
  */
 import { chmodSync, chownSync, copyFileSync, existsSync, mkdirSync, realpathSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { layerOf, type MachineState, type Network, readBootId } from './machine-state.ts';
 import { isBelow, type MountPlan, planMounts, readMounts } from './mount-table.ts';
+import { addNameFiles } from './root-file-system.ts';
 
 /** Line of the keeper's output: the VM is ready. */
 export const READY_REPORT = 'ready';
 /** Start of a line that names a mount which could not be overlaid. */
 export const READ_ONLY_REPORT = 'read-only ';
 
-/** The machine's root, until the keeper lets go of it. In the VM's own /dev, so that no file of the VM is touched. */
-const OLD_ROOT = 'dev/.machine';
+/** Where the machine's root is in the VM until the tool takes it out. In the VM's own /dev, so that no file of the VM is touched. */
+export const OLD_ROOT = 'dev/.machine';
 
 /** A VM on a root file system of its own shows nothing that is mounted on this machine. */
 const ROOT_ONLY: MountPlan = { overlays: ['/'], views: [], files: [] };
+
+const MOUNT_FOLDERS = [
+  'mkdir -p root/proc root/sys root/dev root/run',
+  '[ -d root/tmp ] || mkdir -m 1777 root/tmp',
+];
 
 /** A small Debian has neither `ip` nor `ifconfig`, but always perl: SIOCSIFFLAGS (0x8914) with IFF_UP. */
 const LOOPBACK_UP = [
@@ -33,7 +40,10 @@ const DEVICES = ['null', 'zero', 'full', 'random', 'urandom', 'tty'];
 /** Makes the folders that the mounts need and returns step 1. Arguments of the script: those of steps 2 and 3. */
 export function mountScript(state: MachineState, rootfs: string | undefined, network: Network): string {
   const plan = rootfs === undefined ? planMounts(readMounts(), state.folder) : ROOT_ONLY;
-  for (const mountPoint of plan.overlays) prepareLayer(state, mountPoint);
+  for (const mountPoint of plan.overlays) {
+    const isNew = prepareLayer(state, mountPoint, mountPoint === '/' ? (rootfs ?? '/') : mountPoint);
+    if (isNew && rootfs !== undefined) addNameFiles(rootfs, join(state.folder, layerOf('/').upper), network);
+  }
   for (const file of plan.files) prepareCopy(state, file);
   prepareRun(state);
   const [, ...inner] = plan.overlays;
@@ -42,7 +52,7 @@ export function mountScript(state: MachineState, rootfs: string | undefined, net
   return [
     'set -e',
     overlay('/', rootfs),
-    ...(rootfs === undefined ? [] : ['mkdir -p root/proc root/sys root/dev root/run']),
+    ...(rootfs === undefined ? [] : MOUNT_FOLDERS),
     ...inner.map((mountPoint) => overlayOrView(mountPoint)),
     ...views.map((view) => `${bindReadOnly(view)} || :`),
     ...plan.files.map((file) => `mount -n --bind ${quote(layerOf(file).file)} ${under(file)} || :`),
@@ -62,9 +72,6 @@ export function mountScript(state: MachineState, rootfs: string | undefined, net
     'for name in stdin:0 stdout:1 stderr:2; do ln -s /proc/self/fd/${name#*:} root/dev/${name%:*}; done',
     ...(network === 'loopback' ? [LOOPBACK_UP] : []),
     `mkdir root/${OLD_ROOT}`,
-    'cd root',
-    `pivot_root . ${OLD_ROOT}`,
-    'cd /',
     'exec unshare --pid /bin/sh -c "$1" handlerkit-vm "$2"',
   ].join('\n');
 }
@@ -79,15 +86,16 @@ export function keeperScript(state: MachineState): string {
   const bootId = readBootId(state);
   return [
     'set -e',
-    'mount -n -t proc -o nosuid,nodev,noexec proc /proc',
+    'mount -n -t proc -o nosuid,nodev,noexec proc root/proc',
     // What is written there changes the kernel of the machine.
-    'mount -n -o bind,ro /proc/sys /proc/sys',
-    'if [ -e /proc/sysrq-trigger ]; then mount -n -o bind,ro /proc/sysrq-trigger /proc/sysrq-trigger; fi',
+    'mount -n -o bind,ro root/proc/sys root/proc/sys',
+    'if [ -e /proc/sysrq-trigger ]; then mount -n -o bind,ro root/proc/sysrq-trigger root/proc/sysrq-trigger; fi',
     ...(bootId === undefined
       ? []
-      : [`mount -n -o bind,ro ${quote(`/${OLD_ROOT}${bootId.file}`)} /proc/sys/kernel/random/boot_id`]),
-    `umount -n -l /${OLD_ROOT}`,
-    `rmdir /${OLD_ROOT}`,
+      : [`mount -n -o bind,ro ${quote(bootId.file)} root/proc/sys/kernel/random/boot_id`]),
+    'cd root',
+    `pivot_root . ${OLD_ROOT}`,
+    'cd /',
     'set +e',
     `echo ${READY_REPORT}`,
     'exec >/dev/null 2>&1',
@@ -121,14 +129,16 @@ function bindReadOnly(mountPoint: string): string {
   return `mount -n -o bind,ro ${quote(mountPoint)} ${under(mountPoint)} 2>/dev/null`;
 }
 
-function prepareLayer(state: MachineState, mountPoint: string): void {
+/** True when the layer is new. */
+function prepareLayer(state: MachineState, mountPoint: string, lower: string): boolean {
   const { upper, work } = layerOf(mountPoint);
   mkdirSync(join(state.folder, work), { recursive: true });
-  if (mkdirSync(join(state.folder, upper), { recursive: true }) === undefined) return;
+  if (mkdirSync(join(state.folder, upper), { recursive: true }) === undefined) return false;
   // The top of the overlay has the mode and owner of its upper folder.
-  const { mode, uid, gid } = statSync(mountPoint);
+  const { mode, uid, gid } = statSync(lower);
   chownSync(join(state.folder, upper), uid, gid);
   chmodSync(join(state.folder, upper), mode & 0o7777);
+  return true;
 }
 
 function prepareCopy(state: MachineState, file: string): void {
