@@ -64,6 +64,57 @@ it('a body that stalls is given up within two minutes', async () => {
   expect(files()).toEqual([]);
 });
 
+it('a server that takes connections but never answers is given up within two minutes', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  answer = () => undefined;
+  const running = enable([`${base}/a`]);
+  await until(() => requests === 1);
+  await vi.advanceTimersByTimeAsync(50_000);
+  await until(() => machine.readLog().includes('"attempt":2'));
+  await machine.advance(3_000);
+  await until(() => requests === 2);
+  await vi.advanceTimersByTimeAsync(50_000);
+  const { status } = await running;
+  expect(status).toMatchObject({ status: 'error', code: 56 });
+  expect(status?.message).toMatch(/http request timed out: 127\.0\.0\.1:\d+: no answer in time/);
+  expect(requests).toBe(2);
+  expect(files()).toEqual([]);
+});
+
+it('a server that answers after forty-five seconds is waited for', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  let release = (): void => undefined;
+  answer = (_, response) => {
+    release = () => void response.end('late');
+  };
+  const running = enable([`${base}/a`]);
+  await until(() => requests === 1);
+  await vi.advanceTimersByTimeAsync(45_000);
+  release();
+  const { status } = await running;
+  expect(status?.status).toBe('success');
+  expect(requests).toBe(1);
+});
+
+it('a refusal whose explanation never comes is the refusal, within a minute', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  answer = (_, response) => void response.writeHead(403, { 'content-length': 100 }).write('x');
+  let outcome: OperationOutcome | undefined;
+  const running = enable([`${base}/a`]).then((ended) => {
+    outcome = ended;
+  });
+  await until(() => requests === 1);
+  // Slowly, so that the headers, which take real time, are there long before their own limit.
+  while (outcome === undefined) {
+    await delay(5);
+    await vi.advanceTimersByTimeAsync(100);
+  }
+  await running;
+  expect(outcome.status).toMatchObject({ status: 'error', code: 54 });
+  expect(outcome.status?.message).toContain('403 Forbidden');
+  expect(requests).toBe(1);
+});
+
 // The clock of the machine stands still: a pause before another try would never end.
 it.each<[string, number, RequestListener]>([
   ['403', 54, (_, response) => response.writeHead(403).end()],

@@ -64,13 +64,16 @@ const EXPIRED = /Signed expiry time \[[^\]]*\] (?:must|has to) be after signed s
 /** With a start. One that has not begun yet is told in the same words. */
 const TIME_FRAME = /not valid in the specified time frame:.*Expiry \[([^\]]*)\] - Current \[([^\]]*)\]/is;
 const LONGEST_READ = 16 * 1024;
+/** The status is known already, so its reason is not waited for long. */
+const LONGEST_READ_MS = 5_000;
 
-/** An answer that explains itself is short; what does not come is not waited for beyond the caller's own limit. */
+/** An answer that explains itself is short and comes at once; of another one the beginning is enough. */
 async function readBeginning(response: Response): Promise<string> {
   const reader = response.body?.getReader();
   if (reader === undefined) return '';
   const decoder = new TextDecoder();
   let text = '';
+  const timer = setTimeout(() => void reader.cancel().catch(() => undefined), LONGEST_READ_MS);
   try {
     while (text.length < LONGEST_READ) {
       const { done, value } = await reader.read();
@@ -79,6 +82,8 @@ async function readBeginning(response: Response): Promise<string> {
     }
   } catch {
     // What was read is enough, or there is nothing: the status is known all the same.
+  } finally {
+    clearTimeout(timer);
   }
   await reader.cancel().catch(() => undefined);
   return text;
