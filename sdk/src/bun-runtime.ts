@@ -13,11 +13,12 @@ export interface BunFetchInit extends RequestInit {
 export const IS_BUN = process.versions.bun !== undefined;
 
 /**
- * Saves a body to an open file, at its end when it was opened to append. The runtime does it piece by piece without a
- * copy in this program's memory, and keeps the reader waiting while the disk is slow. Throws what the body throws, and the
- * system's error of `write`. `undefined` on Node, which has nothing of the kind.
+ * Saves a body to an empty file that was opened for it, not to append: bun 1.4.5 writes a body that it has already to
+ * such a file twice. The runtime does it piece by piece without a copy in this program's memory, and keeps the reader
+ * waiting while the disk is slow. Gives the number of bytes; throws what the body throws, and the system's error of
+ * `write`. `undefined` on Node, which has nothing of the kind.
  */
-export const saveBody: ((response: Response, fd: number) => Promise<void>) | undefined = findSaveBody();
+export const saveBody: ((response: Response, fd: number) => Promise<unknown>) | undefined = findSaveBody();
 
 /**
  * Frees a piece of a body that was read and is no longer used: it is empty afterwards. Bun would keep it until the next
@@ -48,7 +49,5 @@ function findSaveBody(): typeof saveBody {
   if (bun === undefined || !('write' in bun && 'file' in bun)) return undefined;
   const { file, write } = bun;
   if (typeof file !== 'function' || typeof write !== 'function') return undefined;
-  return async (response, fd) => {
-    await write(file(fd), response);
-  };
+  return async (response, fd): Promise<unknown> => write(file(fd), response);
 }

@@ -16,7 +16,10 @@ export interface PartFile {
   readonly folder: string;
   /** Writes all of it, and may empty it then. */
   append(chunk: Uint8Array): Promise<void>;
-  /** Writes a whole body, without a copy in this program's memory; `undefined` where the runtime cannot. */
+  /**
+   * Fills the empty file with a body, without a copy in this program's memory; `undefined` where the runtime cannot, and
+   * when the file is not empty.
+   */
   readonly receive: ((response: Response) => Promise<void>) | undefined;
   /** Empties it; the next byte is the first. */
   restart(): Promise<void>;
@@ -32,20 +35,23 @@ export interface PartFile {
 export async function createPartFile(target: string, mode: number): Promise<PartFile> {
   const folder = dirname(target);
   const path = join(folder, `.${randomUUID()}.part`);
-  // Each write goes to the end, whoever writes: this program or the runtime by itself.
-  const flags =
-    constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+  const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   const file = await open(path, flags, 0o600);
   let length = 0;
   let isReceiving = false;
   let isFinished = false;
   const receive = async (response: Response): Promise<void> => {
+    // The runtime writes where its handle stands, so each body gets one that stands at the beginning.
+    const own = await open(path, constants.O_WRONLY | constants.O_NOFOLLOW);
     isReceiving = true;
     try {
-      await saveBody?.(response, file.fd);
+      const saved = await saveBody?.(response, own.fd);
+      const { size } = fstatSync(file.fd);
+      if (saved !== size) throw new Error(`${size} bytes are in the file, but ${saved} were saved`);
     } finally {
       isReceiving = false;
       length = fstatSync(file.fd).size;
+      await own.close();
     }
   };
   return {
@@ -53,9 +59,11 @@ export async function createPartFile(target: string, mode: number): Promise<Part
     get length() {
       return isReceiving ? fstatSync(file.fd).size : length;
     },
-    receive: saveBody === undefined ? undefined : receive,
+    get receive() {
+      return saveBody === undefined || length > 0 ? undefined : receive;
+    },
     async append(chunk) {
-      await writeAll(file, chunk);
+      await writeAll(file, chunk, length);
       length += chunk.byteLength;
       releaseChunk(chunk);
     },
@@ -101,9 +109,9 @@ async function digestOf(
   }
 }
 
-async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
+async function writeAll(file: FileHandle, chunk: Uint8Array, position: number): Promise<void> {
   for (let done = 0; done < chunk.byteLength; ) {
-    const { bytesWritten } = await file.write(chunk, done, chunk.byteLength - done);
+    const { bytesWritten } = await file.write(chunk, done, chunk.byteLength - done, position + done);
     done += bytesWritten;
   }
 }
