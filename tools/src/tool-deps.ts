@@ -1,5 +1,7 @@
 /** What a command gets from the world: streams, environment, time, signals. A test gives others. */
+import { extname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import type { Output, Ui } from './ui.ts';
 import { watchOutput } from './watched-output.ts';
 
@@ -11,6 +13,8 @@ export interface ToolDeps {
   readonly cwd: string;
   /** User id of this process. */
   readonly uid: number;
+  /** Program and first arguments that start this tool once more, before its own arguments. */
+  readonly toolCommand: readonly [string, ...string[]];
   now(): Date;
   /** Milliseconds of a clock that never jumps. */
   elapsedMs(): number;
@@ -43,6 +47,7 @@ export function createToolDeps(): ToolDeps {
     env: process.env,
     cwd: process.cwd(),
     uid: process.getuid?.() ?? -1,
+    toolCommand: [process.execPath, ...process.execArgv, PROGRAM],
     now: () => new Date(),
     elapsedMs: () => performance.now(),
     sleep: async (ms, signal) => {
@@ -66,5 +71,8 @@ export function createToolDeps(): ToolDeps {
     },
   };
 }
+
+/** The file that runs the command line, beside this one: `cli.ts` in the sources, `cli.js` when built. */
+const PROGRAM = fileURLToPath(new URL(`./cli${extname(import.meta.url)}`, import.meta.url));
 
 const END_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;

@@ -86,7 +86,11 @@ export async function openLocalVm(choice: VmChoice, context: CommandContext): Pr
 
 type Agents = Pick<LocalVm, 'agent' | 'hastyAgent'>;
 
-async function embeddedAgents(machine: OpenMachine, _folder: string, context: CommandContext): Promise<Agents> {
+async function embeddedAgents(
+  machine: OpenMachine,
+  _folder: string,
+  context: CommandContext,
+): Promise<Agents> {
   const { deps } = context;
   const agentWith = (waitMs: (ms: number) => number): Agent =>
     createAgent(
@@ -221,10 +225,14 @@ async function lockStore(path: string, flock: string, context: CommandContext): 
 /** The real agent was asked for by name, so it is said what it needs. */
 function explainUnavailable(thrown: unknown): unknown {
   if (!(thrown instanceof MachineError) || thrown.code !== 'vm-overlay-unavailable') return thrown;
-  return new ToolError('WAAGENT_NEEDS_OVERLAY', `The real agent runs only in an overlay VM. ${thrown.message}`, {
-    hint: 'Run the command as root, or leave out --agent waagent.',
-    cause: thrown,
-  });
+  return new ToolError(
+    'WAAGENT_NEEDS_OVERLAY',
+    `The real agent runs only in an overlay VM. ${thrown.message}`,
+    {
+      hint: 'Run the command as root, or leave out --agent waagent.',
+      cause: thrown,
+    },
+  );
 }
 
 function needsOwnNetwork(): ToolError {

@@ -20,24 +20,23 @@ export const WAAGENT_PATHS = {
   python: '/usr/bin/python3',
   program: '/usr/sbin/waagent',
   configuration: '/etc/waagent.conf',
-  log: '/var/log/waagent.log',
   /** The unpacked packages. */
   folder: '/usr/lib/handlerkit-waagent',
 } as const;
 
 /**
- * Puts the agent into the VM, unless it is there from the same packages. The VM's root must have Python 3 and openssl.
- * Throws `WAAGENT_NO_PYTHON`, `WAAGENT_NO_OPENSSL`, and `WAAGENT_PACKAGE_INVALID` for packages that are not the agent's.
+ * Puts the agent into the VM, unless it is there: a VM keeps the version that it has. The VM's root must have Python 3 and
+ * openssl, and the packages are fetched only then. Throws `WAAGENT_NO_PYTHON`, `WAAGENT_NO_OPENSSL`, and `WAAGENT_PACKAGE_INVALID` for packages that are not the agent's.
  */
 export async function installWaagent(
   machine: Machine,
-  packages: AgentPackages,
+  fetchPackages: () => Promise<AgentPackages>,
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<void> {
-  requirePrograms(machine);
   const folder = machine.hostPath(WAAGENT_PATHS.folder);
-  const mark = `${packages.files.join('\n')}\n`;
-  if (readTextIfThere(join(folder, MARK_FILE)) === mark) return;
+  if (existsSync(join(folder, MARK_FILE))) return;
+  requirePrograms(machine);
+  const packages = await fetchPackages();
   const work = `${folder}.tmp`;
   for (const path of [work, folder]) rmSync(path, { recursive: true, force: true });
   mkdirSync(work, { recursive: true, mode: 0o755 });
@@ -48,9 +47,11 @@ export async function installWaagent(
   renameSync(program, join(work, MODULES_FOLDER, PROGRAM_FILE));
   renameSync(join(work, MODULES_FOLDER), folder);
   rmSync(work, { recursive: true, force: true });
-  writeWholeFile(machine.hostPath(WAAGENT_PATHS.configuration), formatConfiguration(defaults));
+  writeWholeFile(machine.hostPath(WAAGENT_PATHS.configuration), formatConfiguration(defaults), {
+    mode: 0o644,
+  });
   linkProgram(machine);
-  writeWholeFile(join(folder, MARK_FILE), mark);
+  writeWholeFile(join(folder, MARK_FILE), `${packages.version}\n`, { mode: 0o644 });
 }
 
 /** The package's configuration with what a VM on this machine needs instead. */
@@ -79,7 +80,8 @@ const REPLACED: ReadonlyMap<string, string> = new Map([
 /** The agent would write it to the disks of this machine. */
 const LEFT_OUT: ReadonlySet<string> = new Set(['OS.RootDeviceScsiTimeout']);
 
-const MARK_FILE = '.packages';
+/** Names the version; written last. */
+const MARK_FILE = '.version';
 const PROGRAM_FILE = 'waagent';
 const MODULES_FOLDER = 'usr/lib/python3/dist-packages';
 const UNPACK_TIMEOUT_MS = 60_000;
@@ -134,9 +136,7 @@ async function unpack(
 
 function isAgentFile(path: string): boolean {
   const name = path.replace(/^\.\//, '');
-  return (
-    name === 'usr/sbin/waagent' || name === 'etc/waagent.conf' || name.startsWith(`${MODULES_FOLDER}/`)
-  );
+  return name === 'usr/sbin/waagent' || name === 'etc/waagent.conf' || name.startsWith(`${MODULES_FOLDER}/`);
 }
 
 function linkProgram(machine: Machine): void {
@@ -146,8 +146,12 @@ function linkProgram(machine: Machine): void {
 }
 
 function foreignPackage(packages: AgentPackages): ToolError {
-  return new ToolError('WAAGENT_PACKAGE_INVALID', 'The package holds no Azure Linux Agent as Debian packs it.', {
-    file: packages.files[0],
-    hint: 'Delete the file, so that it is fetched anew.',
-  });
+  return new ToolError(
+    'WAAGENT_PACKAGE_INVALID',
+    'The package holds no Azure Linux Agent as Debian packs it.',
+    {
+      file: packages.files[0],
+      hint: 'Delete the file, so that it is fetched anew.',
+    },
+  );
 }

@@ -13,7 +13,7 @@ export type LogNews =
   /** The agent has run all commands of the goal state with this incarnation. */
   | { readonly kind: 'processed'; readonly incarnation: number }
   /** The agent could not put its status report together: nothing is uploaded. */
-  | { readonly kind: 'unreported'; readonly reason: string };
+  | { readonly kind: 'unreported'; readonly atMs: number; readonly reason: string };
 
 /** Reads a log piece by piece. */
 export interface LogReader {
@@ -73,7 +73,7 @@ function readRecord(record: string, state: ReadingState): readonly LogNews[] {
   }
   const unreported = UNREPORTED.exec(rest)?.[1];
   if (unreported !== undefined && !rest.includes('Event: name=')) {
-    return [{ kind: 'unreported', reason: lastLine(unreported) }];
+    return [{ kind: 'unreported', atMs, reason: lastLine(unreported) }];
   }
   return endRunning(state, atMs, FAILURE.exec(rest) ?? undefined, 'only-if-failed');
 }
