@@ -106,7 +106,7 @@ async function realAgents(machine: OpenMachine, folder: string, context: Command
   const { createWaagent } = await import('../waagent/waagent-agent.ts');
   const { fetchAgentPackages } = await import('../waagent/waagent-package.ts');
   const agent = createWaagent(
-    { machine, folder, onEvent: (event) => sayEvent(event, context) },
+    { machine, folder, onEvent: (event) => sayEvent(event, context), onDetail: ui.detail },
     {
       env: deps.env,
       toolCommand: deps.toolCommand,

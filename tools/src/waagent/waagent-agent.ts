@@ -42,6 +42,8 @@ import { ensureServices, requireRunning, STATUS_BLOB_FILE, stopDaemon } from './
 
 export interface WaagentOptions extends AgentVm {
   readonly onEvent?: (event: AgentEvent) => void;
+  /** Gets the status blob as it is when a goal state is done, for whoever wants to see more. */
+  readonly onDetail?: (text: string) => void;
 }
 
 export interface WaagentDeps extends ServiceDeps {
@@ -80,6 +82,12 @@ export function createWaagent(options: WaagentOptions, deps: WaagentDeps): Agent
       writeGoalState(vm, goalState, incarnation, deps.now());
       await ensureServices(vm, deps, signal);
       await awaitGoalState(vm, goalState, incarnation, watch, deps, signal);
+      const error = readBlob(vm)?.goalStateError;
+      if (error !== undefined) {
+        const text = `The agent refused the goal state: ${error}`;
+        watch.onEvent({ kind: 'note', handlerName: '', text });
+      }
+      options.onDetail?.(`Status blob: ${readTextIfThere(join(vm.folder, STATUS_BLOB_FILE)) ?? 'none'}`);
     },
     async report(goalState) {
       const blob = readBlob(vm);
@@ -92,9 +100,19 @@ export function createWaagent(options: WaagentOptions, deps: WaagentDeps): Agent
   };
 }
 
-/** Paths in the VM of the agent's own logs. */
-export function agentLogFiles(machine: Pick<AgentVm['machine'], 'logFolder'>): readonly string[] {
-  return [`${posix.dirname(machine.logFolder)}/${AGENT_LOG_FILE}`];
+/** A file that tells of the agent's work: its path for people, and the one on this machine through which it is read. */
+export interface AgentRecord {
+  readonly shown: string;
+  readonly path: string;
+}
+
+/**
+ * The agent's own log in the VM, and in the VM's folder the last status blob and the fabric's log. Any of them may be
+ * missing. The agent's records of single handlers are in their log folders.
+ */
+export function agentRecords(vm: AgentVm): readonly AgentRecord[] {
+  const kept = [FABRIC_LOG_FILE, STATUS_BLOB_FILE].map((name) => join(vm.folder, name));
+  return [{ shown: agentLogPath(vm), path: agentLog(vm) }, ...kept.map((path) => ({ shown: path, path }))];
 }
 
 const NOTHING: StatusBlob = {
@@ -137,8 +155,12 @@ function incarnationOf(goalState: GoalState): number {
   });
 }
 
-function agentLog({ machine }: AgentVm): string {
-  return machine.hostPath(agentLogFiles(machine)[0] ?? '');
+function agentLog(vm: AgentVm): string {
+  return vm.machine.hostPath(agentLogPath(vm));
+}
+
+function agentLogPath({ machine }: AgentVm): string {
+  return `${posix.dirname(machine.logFolder)}/${AGENT_LOG_FILE}`;
 }
 
 function readGoalState({ folder }: AgentVm): FabricGoalState | undefined {

@@ -59,6 +59,7 @@ export function requireRunning(vm: AgentVm): void {
 
 /** Last status blob. */
 export const STATUS_BLOB_FILE = 'status-blob.json';
+export const FABRIC_LOG_FILE = 'fabric.log';
 const DAEMON = 'waagent';
 const FABRIC = 'fabric';
 const FABRIC_OUTPUT_FILE = 'fabric.out';
