@@ -33,6 +33,7 @@ export interface OperationEnded {
 /** A line of the agent's log that is worth showing. */
 export interface AgentNote {
   readonly kind: 'note';
-  readonly handlerName: string;
+  /** `undefined` when it is about the goal state as a whole. */
+  readonly handlerName: string | undefined;
   readonly text: string;
 }

@@ -50,11 +50,6 @@ export function isMissing(thrown: unknown): boolean {
   return isSystemError(thrown, 'ENOENT') || isSystemError(thrown, 'ENOTDIR');
 }
 
-/** The system's code for why a file could not be read, in a message of the agent. */
-export function readFailure(thrown: unknown): string {
-  return thrown instanceof Error && 'code' in thrown ? String(thrown.code) : 'unknown reason';
-}
-
 async function modeOf(path: string): Promise<number> {
   try {
     return (await stat(path)).mode & 0o777;

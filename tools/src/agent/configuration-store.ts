@@ -6,23 +6,21 @@
  */
 import { existsSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
-import type { ExtensionState, Operation } from '@handlerkit/sdk/contract';
+import type { AgentActivity, ExtensionState } from '@handlerkit/sdk/contract';
 import {
   CONFIG_FOLDER,
   EXTENSION_STATES,
+  formatAgentStatus,
   formatHandlerStateFile,
-  formatStatus,
   formatStatusFile,
   formatTime,
-  OPERATION_TITLES,
   parseSettingsFile,
   parseStatusFile,
-  redactSas,
   STATUS_FOLDER,
 } from '@handlerkit/sdk/contract';
 import { isMissing, makeFolder, readIfThere, writeWhole } from './agent-files.ts';
 import type { GoalStateExtension } from './goal-state.ts';
-import { sequenceOf } from './goal-state.ts';
+import { fullNameOf, sequenceOf } from './goal-state.ts';
 import type { HandlerInstance } from './handler-instance.ts';
 import { pathIn } from './handler-instance.ts';
 import { makeConfigFolder } from './handler-store.ts';
@@ -69,32 +67,36 @@ export async function removeConfiguration(handler: HandlerInstance, extensionNam
   await rm(pathIn(handler, CONFIG_FOLDER, formatHandlerStateFile(extensionName)), { force: true });
 }
 
-/** Writes an error in the place of the handler, unless a status of this sequence number is there. */
-export async function writeMissingStatus(
+/** A failure that the agent writes into a status file itself. */
+export interface ErrorStatus {
+  readonly activity: AgentActivity | null;
+  readonly code: number;
+  readonly message: string;
+  readonly now: Date;
+}
+
+/** Writes an error in the place of the handler; `if-missing`: unless a status of this sequence number is there. */
+export async function writeErrorStatus(
   handler: HandlerInstance,
   extension: GoalStateExtension,
-  failure: {
-    readonly operation: Operation;
-    readonly code: number;
-    readonly message: string;
-    readonly now: Date;
-  },
+  failure: ErrorStatus,
+  when: 'if-missing' | 'overwrite',
 ): Promise<void> {
   const path = pathIn(
     handler,
     STATUS_FOLDER,
     formatStatusFile(sequenceOf(extension), extension.extensionName),
   );
-  if (existsSync(path)) return;
+  if (when === 'if-missing' && existsSync(path)) return;
   await makeFolder(pathIn(handler), 0o755);
   await makeFolder(pathIn(handler, STATUS_FOLDER), 0o700);
-  const text = formatStatus({
-    operation: OPERATION_TITLES[failure.operation],
-    status: 'error',
-    code: failure.code,
-    message: redactSas(failure.message),
-    substatus: [],
-    time: formatTime(failure.now),
+  const { activity, code, message, now } = failure;
+  const text = formatAgentStatus({
+    name: fullNameOf(extension),
+    activity,
+    code,
+    message,
+    time: formatTime(now),
   });
   await writeWhole(path, text);
 }

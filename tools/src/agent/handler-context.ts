@@ -1,5 +1,5 @@
 /** What the processing of one entry of a goal state carries along. */
-import type { Operation } from '@handlerkit/sdk/contract';
+import type { AgentActivity, Operation } from '@handlerkit/sdk/contract';
 import type { Machine } from '../vm/machine.ts';
 import type { AgentEvent } from './agent-event.ts';
 import type { HandlerLog } from './agent-log.ts';
@@ -27,6 +27,8 @@ export interface HandlerContext {
   /** Every entry that the goal state has of this handler, `extension` among them. */
   readonly entries: readonly GoalStateExtension[];
   readonly log: HandlerLog;
+  /** What the agent is doing with this version; it stands in the statuses that the agent writes itself. */
+  readonly progress: { activity: AgentActivity | null };
 }
 
 /** The context of one version of a handler for one entry of the goal state. */
@@ -37,7 +39,15 @@ export async function openHandlerContext(
   entries: readonly GoalStateExtension[],
 ): Promise<HandlerContext> {
   const log = await openHandlerLog(handler, agent, extension.extensionName);
-  return { agent, handler, extension, entries, log };
+  const hasSeveral = extension.extensionName !== undefined;
+  return {
+    agent,
+    handler: { ...handler, hasSeveral },
+    extension,
+    entries,
+    log,
+    progress: { activity: null },
+  };
 }
 
 /** The same version's context for another entry of its handler. */
@@ -45,5 +55,6 @@ export async function contextFor(
   context: HandlerContext,
   extension: GoalStateExtension,
 ): Promise<HandlerContext> {
-  return await openHandlerContext(context.agent, context.handler, extension, context.entries);
+  const { agent, handler, entries, progress } = context;
+  return { ...(await openHandlerContext(agent, handler, extension, entries)), progress };
 }

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises';
 import type { HandlerManifest } from '@handlerkit/sdk/contract';
 import {
   AGENT_ERROR_CODES,
-  ContractError,
+  findManifestFault,
   formatHandlerFolder,
   HANDLER_MANIFEST_FILE,
   parseHandlerManifest,
@@ -14,7 +14,7 @@ import {
 } from '@handlerkit/sdk/contract';
 import type { Machine } from '../vm/machine.ts';
 import { AgentError } from './agent-error.ts';
-import { readFailure } from './agent-files.ts';
+import { systemReason } from './python-os-error.ts';
 
 export interface HandlerInstance {
   readonly machine: Machine;
@@ -26,6 +26,8 @@ export interface HandlerInstance {
   readonly folder: string;
   /** Shared by all versions; as the handler sees it. */
   readonly logFolder: string;
+  /** True when the goal state has configurations with names of it. */
+  readonly hasSeveral?: boolean;
 }
 
 export function handlerInstance(machine: Machine, handlerName: string, version: string): HandlerInstance {
@@ -52,20 +54,20 @@ export async function loadManifest(handler: HandlerInstance): Promise<HandlerMan
   try {
     text = await readFile(pathIn(handler, HANDLER_MANIFEST_FILE), 'utf8');
   } catch (thrown) {
-    const problem = `Failed to load manifest file (${file}): ${readFailure(thrown)}`;
+    const problem = `Failed to load manifest file (${file}): ${systemReason(thrown)}`;
     throw new AgentError('ExtensionError', problem, AGENT_ERROR_CODES.handlerManifestNotFound);
   }
+  let root: unknown;
   try {
-    parseJson(text, file);
+    root = parseJson(text, file).value;
   } catch {
     const problem = `Malformed manifest file (${file}).`;
     throw new AgentError('ExtensionError', problem, AGENT_ERROR_CODES.handlerManifestInvalid);
   }
-  try {
-    return parseHandlerManifest(text, file);
-  } catch (thrown) {
-    // Valid JSON of another shape: the agent stumbles over it with the bare name of a key, which helps nobody.
-    const problem = thrown instanceof ContractError ? thrown.message : String(thrown);
-    throw new AgentError('Unexpected', problem, AGENT_ERROR_CODES.unknownFailure);
+  const fault = findManifestFault(root);
+  if (fault !== undefined) {
+    const kind = fault.isExtensionError ? 'ExtensionError' : 'Unexpected';
+    throw new AgentError(kind, fault.text, AGENT_ERROR_CODES.unknownFailure);
   }
+  return parseHandlerManifest(text, file);
 }

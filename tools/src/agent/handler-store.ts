@@ -53,8 +53,9 @@ export async function writeHandlerStatus(
   message: string,
 ): Promise<void> {
   await makeConfigFolder(handler);
-  const { handlerName, version } = handler;
-  const text = formatHandlerStatus({ handlerName, version, status, code, message });
+  const { handlerName, version, hasSeveral } = handler;
+  const supportsMultiConfig = hasSeveral === true;
+  const text = formatHandlerStatus({ handlerName, version, status, code, message, supportsMultiConfig });
   await writeWhole(pathIn(handler, CONFIG_FOLDER, HANDLER_STATUS_FILE), text);
 }
 

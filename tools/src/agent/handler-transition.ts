@@ -3,12 +3,12 @@
  * Source: WALinuxAgent 2.15 `ga/exthandlers.py` handle_ext_handler, handle_enable, handle_disable, handle_uninstall,
  * decide_version; agent-contract 7.2, 7.3.
  */
-import type { HandlerState } from '@handlerkit/sdk/contract';
-import { AGENT_ERROR_CODES, compareVersions } from '@handlerkit/sdk/contract';
+import type { AgentActivity, HandlerState } from '@handlerkit/sdk/contract';
+import { AGENT_ACTIVITIES, AGENT_ERROR_CODES, compareVersions } from '@handlerkit/sdk/contract';
 import type { Machine } from '../vm/machine.ts';
 import { AgentError, isExtensionError, toAgentError } from './agent-error.ts';
-import { enabledEntries, readExtensionState, writeMissingStatus } from './configuration-store.ts';
-import type { GoalState, GoalStateExtension } from './goal-state.ts';
+import { enabledEntries, readExtensionState, writeErrorStatus } from './configuration-store.ts';
+import type { GoalState, GoalStateExtension, RequestedState } from './goal-state.ts';
 import { entriesOf, fullNameOf, isToBeDisabled } from './goal-state.ts';
 import type { AgentContext, HandlerContext } from './handler-context.ts';
 import { contextFor, openHandlerContext } from './handler-context.ts';
@@ -25,18 +25,23 @@ import {
 import { downloadPackage, initializeHandler } from './package-install.ts';
 import { writeSettings } from './settings-file.ts';
 import { updateHandler } from './update.ts';
+import { choosePackage } from './version-choice.ts';
 
 /**
- * The version that an entry of the goal state is about: the one that it names, but to disable or to uninstall a handler
- * the one that is installed, whatever the goal state says.
+ * The version that an entry of the goal state is about: the newest that fits the one that it names, but to disable or to
+ * uninstall a handler the one that is installed, whatever the goal state says.
  */
 export async function decideHandler(
   machine: Machine,
   extension: GoalStateExtension,
 ): Promise<HandlerInstance> {
-  const named = handlerInstance(machine, extension.handlerName, extension.version);
-  if (extension.requestedState === 'enabled') return named;
-  return (await findInstalled(machine, extension.handlerName)) ?? named;
+  const { handlerName, version, configurationFault } = extension;
+  const chosen = configurationFault === undefined ? choosePackage(extension)?.version : undefined;
+  if (extension.requestedState === 'enabled') {
+    return handlerInstance(machine, handlerName, chosen ?? version);
+  }
+  const installed = configurationFault === undefined ? await findInstalled(machine, handlerName) : undefined;
+  return installed ?? handlerInstance(machine, handlerName, version);
 }
 
 /**
@@ -46,14 +51,16 @@ export async function decideHandler(
 export async function processExtension(
   agent: AgentContext,
   extension: GoalStateExtension,
+  state: RequestedState,
   goalState: GoalState,
 ): Promise<boolean> {
-  const handler = await decideHandler(agent.machine, extension);
-  const entries = entriesOf(goalState, extension);
-  const context = await openHandlerContext(agent, handler, extension, entries);
+  const decided = await decideHandler(agent.machine, extension);
+  const context = await openHandlerContext(agent, decided, extension, entriesOf(goalState, extension));
+  const { handler } = context;
   try {
-    await context.log.info(`Target handler state: ${extension.requestedState} [${goalState.id}]`);
-    await TRANSITIONS[extension.requestedState](context);
+    await requireVersion(context);
+    await context.log.info(`Target handler state: ${state} [${goalState.id}]`);
+    await TRANSITIONS[state](context);
     return true;
   } catch (thrown) {
     agent.signal?.throwIfAborted();
@@ -63,11 +70,40 @@ export async function processExtension(
     const isOfHandler = error.kind !== 'MultiConfigExtensionEnableError';
     if (isOfHandler) await noteFailure(handler, error.code, message);
     if (extension.extensionName !== undefined) {
-      const { code } = error;
-      await writeMissingStatus(handler, extension, { operation: 'enable', code, message, now: agent.now() });
+      const failure = { activity: activityOf(error, context), code: error.code, message, now: agent.now() };
+      await writeErrorStatus(handler, extension, failure, 'if-missing');
     }
     await context.log.error(message);
     return false;
+  }
+}
+
+/** What is wrong with the entry itself, or that its version cannot be had. */
+async function requireVersion({ handler, extension, log }: HandlerContext): Promise<void> {
+  const { handlerName, version, configurationFault, packages, requestedState } = extension;
+  const code = AGENT_ERROR_CODES.unknownFailure;
+  if (configurationFault !== undefined) {
+    throw new AgentError('ExtensionsGoalStateError', configurationFault, code);
+  }
+  if (requestedState !== 'enabled') {
+    if (packages?.every((one) => compareVersions(one.version, handler.version) !== 0) !== true) return;
+    await log.warn(
+      `Failed to find installed version: ${handler.version} of Handler: ${handlerName}  in handler manifest to uninstall.`,
+    );
+  } else if (choosePackage(extension) === undefined) {
+    const problem = `Unable to find version ${version} in manifest for extension ${handlerName}`;
+    throw new AgentError('ExtensionError', problem, code);
+  }
+}
+
+function activityOf(error: AgentError, { progress }: HandlerContext): AgentActivity | null {
+  switch (error.kind) {
+    case 'ExtensionsGoalStateError':
+      return AGENT_ACTIVITIES.invalidConfiguration;
+    case 'ExtensionDownloadError':
+      return AGENT_ACTIVITIES.download;
+    default:
+      return progress.activity;
   }
 }
 
@@ -84,9 +120,11 @@ function describeFailure(error: AgentError, extension: GoalStateExtension): stri
   }
 }
 
-const TRANSITIONS: Readonly<
-  Record<GoalStateExtension['requestedState'], (context: HandlerContext) => Promise<void>>
-> = { enabled: handleEnable, disabled: handleDisable, uninstall: handleUninstall };
+const TRANSITIONS: Readonly<Record<RequestedState, (context: HandlerContext) => Promise<void>>> = {
+  enabled: handleEnable,
+  disabled: handleDisable,
+  uninstall: handleUninstall,
+};
 
 /** Enables, also when the handler is enabled already and the sequence number is the same: the handler has to tell. */
 async function handleEnable(context: HandlerContext): Promise<void> {
@@ -96,9 +134,9 @@ async function handleEnable(context: HandlerContext): Promise<void> {
   let oldUninstall: number | undefined;
   if (state === 'NotInstalled' || state === 'FailedUpgrade') {
     await writeHandlerState(handler, 'NotInstalled');
-    await downloadPackage(handler, extension.packageFile, log);
-    await initializeHandler(handler, log);
-    await requireSupport(context);
+    context.progress.activity = AGENT_ACTIVITIES.download;
+    await downloadPackage(handler, choosePackage(extension)?.packageFile ?? extension.packageFile, log);
+    await initializeHandler(context, requireSupport);
     await writeSettings(handler, extension, log);
     if (old === undefined) await install(context);
     // Two spellings of one version, such as 1.0 and 1.0.0, are neither an installation nor an update to the agent.
@@ -108,16 +146,16 @@ async function handleEnable(context: HandlerContext): Promise<void> {
     await requireSupport(context);
     await writeSettings(handler, extension, log);
   }
-  // The agent says this of a settings block, so a handler without settings has no such line.
-  if (extension.settings !== undefined) await log.info('Requested extension state: enabled');
-  await settleExtension(context, oldUninstall);
+  // To the agent a handler without settings has no extension: it gets no such line, and its enable is told of no update.
+  if (extension.settings === undefined && extension.extensionName === undefined) await enable(context);
+  else await settleExtension(context, oldUninstall);
 }
 
 /** Enables the entry, or disables it when it is a configuration that is to go. */
 async function settleExtension(context: HandlerContext, oldUninstall: number | undefined): Promise<void> {
   const { handler, extension, log } = context;
   const { extensionName, extensionState = 'enabled' } = extension;
-  if (extensionName !== undefined) await log.info(`Requested extension state: ${extensionState}`);
+  await log.info(`Requested extension state: ${extensionState}`);
   if (extensionName === undefined || !isToBeDisabled(extension)) {
     await enable(context, oldUninstall);
   } else if ((await readExtensionState(handler, extensionName)) === 'disabled') {

@@ -6,7 +6,10 @@
  */
 import type { AgentVariablesInput, Operation } from '@handlerkit/sdk/contract';
 import {
+  AGENT_ACTIVITIES,
   AGENT_ERROR_CODES,
+  AGENT_VERSION,
+  DAEMON_VERSION_VARIABLE,
   EXIT_CODE_NOT_EXECUTABLE,
   formatAgentVariables,
   formatPythonJson,
@@ -41,6 +44,10 @@ export async function runOperation(
   const manifest = await loadManifest(handler);
   const command = manifest.commands[operation];
   await log.info(describeStart(operation, command));
+  // The agent notes an install only when there is a command, and the others before they look for one.
+  if (operation !== 'install' || command !== undefined) {
+    context.progress.activity = AGENT_ACTIVITIES[operation];
+  }
   if (command === undefined) {
     const fault = manifest.commandFaults[operation] ?? operation;
     throw new AgentError('Unexpected', fault, AGENT_ERROR_CODES.unknownFailure);
@@ -89,6 +96,7 @@ export async function runOperation(
 const AGENT_ENVIRONMENT: Readonly<Record<string, string>> = {
   PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
   LANG: 'C.UTF-8',
+  [DAEMON_VERSION_VARIABLE]: AGENT_VERSION,
 };
 
 /**

@@ -3,6 +3,7 @@
  * Source: WALinuxAgent 2.15 `ga/exthandlers.py` download, initialize, create_handler_env; agent-contract 1.2, 1.3, 3.
  */
 import { chmod, lstat, readdir, readFile, rm } from 'node:fs/promises';
+import type { ResourceLimits } from '@handlerkit/sdk/contract';
 import {
   AGENT_ERROR_CODES,
   agentHandlerEnvironment,
@@ -17,6 +18,7 @@ import {
 import { AgentError } from './agent-error.ts';
 import { makeFolder, writeWhole } from './agent-files.ts';
 import type { HandlerLog } from './agent-log.ts';
+import type { HandlerContext } from './handler-context.ts';
 import type { HandlerInstance } from './handler-instance.ts';
 import { loadManifest, pathIn } from './handler-instance.ts';
 import { removeHandler } from './handler-store.ts';
@@ -46,8 +48,15 @@ export async function downloadPackage(
   await rm(handler.machine.hostPath(cached), { force: true });
 }
 
-/** Makes the unpacked folder a handler: modes, manifest, folders and `HandlerEnvironment.json`. Throws {@link AgentError}. */
-export async function initializeHandler(handler: HandlerInstance, log: HandlerLog): Promise<void> {
+/**
+ * Makes the unpacked folder a handler: modes, manifest, folders and `HandlerEnvironment.json`; `requireSupport` refuses a
+ * manifest before the folders are made. Throws {@link AgentError}.
+ */
+export async function initializeHandler(
+  context: HandlerContext,
+  requireSupport: (context: HandlerContext) => Promise<void>,
+): Promise<void> {
+  const { handler, log } = context;
   await log.info(`Initializing extension ${handler.folderName}`);
   const root = pathIn(handler);
   await setModes(root);
@@ -58,13 +67,17 @@ export async function initializeHandler(handler: HandlerInstance, log: HandlerLo
   }
   const manifest = (await readFile(manifestFile, 'utf8')).replace(/^\uFEFF/, '');
   await writeWhole(pathIn(handler, HANDLER_MANIFEST_FILE), manifest);
-  for (const warning of (await loadManifest(handler)).nonBooleanWarnings) await log.warn(warning);
+  const { nonBooleanWarnings, resourceLimits } = await loadManifest(handler);
+  for (const warning of nonBooleanWarnings) await log.note(warning);
+  await requireSupport(context);
   for (const folder of [STATUS_FOLDER, CONFIG_FOLDER]) {
     await makeFolder(pathIn(handler, folder), PRIVATE_FOLDER);
     // Unlike a folder that is there already for another reason, these get their mode in any case.
     await chmod(pathIn(handler, folder), PRIVATE_FOLDER);
   }
   await writeHandlerEnvironment(handler);
+  const limits = resourceLimits === undefined ? undefined : describeLimits(handler, resourceLimits);
+  if (limits !== undefined) await log.note(limits);
 }
 
 /** Makes the folder for events and writes `HandlerEnvironment.json`, anew when it is there. */
@@ -73,6 +86,26 @@ export async function writeHandlerEnvironment(handler: HandlerInstance): Promise
   const environment = agentHandlerEnvironment(handler.folder, handler.logFolder);
   const text = formatHandlerEnvironment(handler.handlerName, environment);
   await writeWhole(pathIn(handler, HANDLER_ENVIRONMENT_FILE), text);
+}
+
+/**
+ * What an agent with control of groups would tell systemd: for the commands, and for the services that systemd knows.
+ * `undefined` when that is nothing. Source: agent-contract 6.2, 6.7.
+ */
+function describeLimits({ handlerName }: HandlerInstance, limits: ResourceLimits): string | undefined {
+  const slice = `azure-vmextensions-${handlerName.replaceAll('-', '_')}.slice`;
+  const quotas = [
+    ...(limits.cpuQuotaPercentage === undefined ? [] : [{ unit: slice, quota: limits.cpuQuotaPercentage }]),
+    ...limits.services.flatMap(({ name, cpuQuotaPercentage: quota }) =>
+      quota === undefined ? [] : [{ unit: name, quota }],
+    ),
+  ];
+  const memory =
+    limits.memoryQuotaInMB === undefined ? '' : ' A memory quota is only told to Microsoft, never enforced.';
+  if (quotas.length === 0 && memory === '') return undefined;
+  const words = quotas.map(({ unit, quota }) => `CPUQuota=${quota}% for ${unit}`).join(', ');
+  const set = words === '' ? '' : ` On a VM with systemd, where the agent controls groups, it sets ${words}.`;
+  return `resourceLimits in the manifest limit nothing here.${set}${memory}`;
 }
 
 const PRIVATE_FOLDER = 0o700;

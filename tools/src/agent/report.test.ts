@@ -114,6 +114,7 @@ describe('the status file in a report', () => {
   });
 
   it('is an error -1 when it cannot be read', async () => {
+    const reason = `[Errno 21] Is a directory: '${vm.path('1.0.0', 'status', '0.status')}'`;
     const wanted = await vm.want('1.0.0');
     await vm.apply(wanted);
     await rm(vm.path('1.0.0', 'status', '0.status'));
@@ -121,7 +122,7 @@ describe('the status file in a report', () => {
     expect((await report(wanted))?.extension?.verdict.reported).toMatchObject({
       status: 'error',
       code: -1,
-      message: `We couldn't read any status for ${HANDLER}-1.0.0 extension, for the sequence number 0. It failed due to EISDIR`,
+      message: `We couldn't read any status for ${HANDLER}-1.0.0 extension, for the sequence number 0. It failed due to [ExtensionStatusError] ${reason}\nInner error: ${reason}`,
     });
   });
 

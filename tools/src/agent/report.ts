@@ -4,10 +4,12 @@
  */
 import { toAgentError } from './agent-error.ts';
 import { readExtensionState } from './configuration-store.ts';
+import { isRefusal } from './disallowed.ts';
 import type { GoalStateExtension } from './goal-state.ts';
 import { isToBeDisabled, sequenceOf } from './goal-state.ts';
 import type { AgentContext } from './handler-context.ts';
 import type { HandlerInstance } from './handler-instance.ts';
+import { handlerInstance } from './handler-instance.ts';
 import type { HandlerReport } from './handler-report.ts';
 import { noteFailure, readHandlerState, readHandlerStatus } from './handler-store.ts';
 import { decideHandler } from './handler-transition.ts';
@@ -22,7 +24,7 @@ export async function reportHandler(
   agent: AgentContext,
   extension: GoalStateExtension,
 ): Promise<HandlerReport | undefined> {
-  const handler = await decideHandler(agent.machine, extension);
+  const handler = await reportedHandler(agent, extension);
   const { extensionName } = extension;
   if (extensionName !== undefined && isToBeDisabled(extension)) {
     if ((await readExtensionState(handler, extensionName)) === 'disabled') return undefined;
@@ -40,15 +42,34 @@ export async function reportHandler(
     silencesVm: undefined,
   };
   const isInstalled = (await readHandlerState(handler)) !== 'NotInstalled';
-  // Of several configurations each has an error status of its own when the handler could not be installed.
-  if (!isInstalled && extensionName === undefined) return base;
-  const beating = isInstalled ? { ...base, ...(await heartbeatPart(agent, handler)) } : base;
+  const isRefused = isRefusal(noted.message);
+  // Of several configurations each has an error status of its own when the handler could not be installed, and so has an
+  // extension that is not allowed.
+  if (!isInstalled && extensionName === undefined && !isRefused) return base;
+  const heartbeat = isInstalled ? await heartbeatPart(agent, handler) : {};
+  const beating = { ...base, ...(isRefused ? refusedHeartbeat(noted.message, heartbeat) : heartbeat) };
   if (extension.settings === undefined) return beating;
   const verdict = await readStatus(handler, extension, agent);
   return {
     ...beating,
     extension: { name: extensionName ?? handler.handlerName, sequence: sequenceOf(extension), verdict },
   };
+}
+
+/** The version that was worked on. One that was refused is the version that the goal state names. */
+async function reportedHandler(agent: AgentContext, extension: GoalStateExtension): Promise<HandlerInstance> {
+  const named = handlerInstance(agent.machine, extension.handlerName, extension.version);
+  if (isRefusal((await readHandlerStatus(named))?.message ?? null)) return named;
+  return await decideHandler(agent.machine, extension);
+}
+
+/** The heartbeat of an extension that is not allowed any more changes nothing; its message is added to the refusal. */
+function refusedHeartbeat(refusal: string | null, heartbeat: HeartbeatPart): HeartbeatPart {
+  const { silencesVm, message } = heartbeat;
+  const silence = silencesVm === undefined ? {} : { silencesVm };
+  if (message === undefined) return silence;
+  const text = `${refusal} Extension was previously enabled and reported the following heartbeat:\n${message ?? 'None'}`;
+  return { ...silence, message: text };
 }
 
 type HeartbeatPart = Partial<Pick<HandlerReport, 'status' | 'message' | 'silencesVm'>>;

@@ -15,6 +15,7 @@ import type { GoalStateExtension } from './goal-state.ts';
 import { sequenceOf } from './goal-state.ts';
 import type { HandlerInstance } from './handler-instance.ts';
 import { pathIn } from './handler-instance.ts';
+import { pythonOsError } from './python-os-error.ts';
 
 /**
  * Writes the settings file, also when it is there already; an empty one, number 0, when the goal state has no settings.
@@ -34,11 +35,9 @@ export async function writeSettings(
   const text = extension.settings === undefined ? '' : formatSettings(extension.settings);
   try {
     await writeWhole(pathIn(handler, CONFIG_FOLDER, file), text);
-  } catch {
-    throw new AgentError(
-      'ExtensionError',
-      'Failed to update settings file',
-      AGENT_ERROR_CODES.unknownFailure,
-    );
+  } catch (thrown) {
+    const inner = pythonOsError(thrown, `${handler.folder}/${CONFIG_FOLDER}/${file}`);
+    const problem = `Failed to update settings file\nInner error: ${inner}`;
+    throw new AgentError('ExtensionError', problem, AGENT_ERROR_CODES.unknownFailure);
   }
 }

@@ -13,11 +13,12 @@ import {
   STATUS_READ_ATTEMPTS,
   STATUS_READ_PAUSE_SECONDS,
 } from '@handlerkit/sdk/contract';
-import { isMissing, readFailure } from './agent-files.ts';
+import { isMissing } from './agent-files.ts';
 import type { GoalStateExtension } from './goal-state.ts';
 import { sequenceOf } from './goal-state.ts';
 import type { HandlerInstance } from './handler-instance.ts';
 import { pathIn } from './handler-instance.ts';
+import { pythonOsError } from './python-os-error.ts';
 
 /**
  * The agent's verdict on the status of a goal state's extension. A file that is missing, cannot be read or is no JSON is
@@ -62,7 +63,8 @@ async function readOnce(handler: HandlerInstance, extension: GoalStateExtension)
     return { text: decode(await readFile(path)), problem: undefined };
   } catch (thrown) {
     if (isMissing(thrown)) return { text: undefined, problem: undefined };
-    return { text: undefined, problem: readFailure(thrown) };
+    const file = statusSource(handler, extension).file;
+    return { text: undefined, problem: pythonOsError(thrown, file) };
   }
 }
 

@@ -45,7 +45,11 @@ export async function updateHandler(context: HandlerContext, old: HandlerContext
   const uninstallExitCode = await runOld(context, () => uninstall(old));
   await old.log.info(`Remove extension handler directory: ${old.handler.folder}`);
   await removeHandler(old.handler);
-  if ((await loadManifest(context.handler)).installOnUpdate) await install(context, uninstallExitCode);
+  const { installOnUpdate, updateModeFault } = await loadManifest(context.handler);
+  if (updateModeFault !== undefined) {
+    throw new AgentError('Unexpected', updateModeFault, AGENT_ERROR_CODES.unknownFailure);
+  }
+  if (installOnUpdate) await install(context, uninstallExitCode);
   else await context.log.note(`${UPDATE_WITH_INSTALL} not set. Skip install during upgrade.`);
   await writeHandlerState(context.handler, 'Installed');
   return uninstallExitCode;
