@@ -27,7 +27,8 @@ export interface EnvelopeOptions {
 
 /**
  * Encrypts protected settings to a certificate: base64 of a DER envelope on one line. The default is the form that Azure
- * sends. A string is taken as it is, anything else becomes JSON. Throws when the certificate has no key identifier to name.
+ * sends. A string and bytes are taken as they are, anything else becomes JSON. Throws when the certificate has no key
+ * identifier to name.
  */
 export function encryptProtectedSettings(
   value: unknown,
@@ -35,7 +36,10 @@ export function encryptProtectedSettings(
   options: EnvelopeOptions = {},
 ): string {
   const { content = 'des-ede3-cbc', keyTransport = 'pkcs1', recipient = 'issuer-serial' } = options;
-  const plaintext = Buffer.from(typeof value === 'string' ? value : JSON.stringify(value), 'utf8');
+  const plaintext =
+    value instanceof Uint8Array
+      ? Buffer.from(value)
+      : Buffer.from(typeof value === 'string' ? value : JSON.stringify(value), 'utf8');
   const { publicKey } = new X509Certificate(certificatePem);
   const certificate = forge.pki.certificateFromPem(certificatePem);
   const byKeyIdentifier = recipient === 'key-identifier';
