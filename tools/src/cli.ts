@@ -7,6 +7,7 @@ import type { Argv } from 'yargs';
 import yargs from 'yargs';
 import { registerCommands } from './commands/index.ts';
 import {
+  EXIT_PASSED_ON,
   interruptedError,
   OUTPUT_CLOSED,
   outputError,
@@ -39,7 +40,7 @@ export async function main(argv: readonly string[], deps: ToolDeps = createToolD
     deps.setExitCode(TOOL_EXIT_CODES.done);
   } catch (thrown) {
     const error = explainEnd(thrown, controller.signal);
-    if (error.code !== OUTPUT_CLOSED) ui.error(error);
+    if (error.code !== OUTPUT_CLOSED && error.code !== EXIT_PASSED_ON) ui.error(error);
     deps.setExitCode(error.exitCode);
   } finally {
     removeListener();
@@ -50,6 +51,7 @@ export async function main(argv: readonly string[], deps: ToolDeps = createToolD
 function explainEnd(thrown: unknown, signal: AbortSignal): ToolError {
   const error = toToolError(thrown);
   if (!signal.aborted || error.exitCode === TOOL_EXIT_CODES.interrupted) return error;
+  if (error.code === EXIT_PASSED_ON) return error;
   const reason = toToolError(signal.reason);
   // A command that failed for a reason of its own did so, whoever reads of it.
   const isAboutOutput = reason.exitCode !== TOOL_EXIT_CODES.interrupted;

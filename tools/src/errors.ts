@@ -4,14 +4,13 @@
  */
 /** How the program ends: done, the thing failed, the command line was wrong, the user stopped it. */
 export const TOOL_EXIT_CODES = { done: 0, failed: 1, wrongUsage: 2, interrupted: 130 } as const;
-export type ToolExitCode = (typeof TOOL_EXIT_CODES)[keyof typeof TOOL_EXIT_CODES];
-
 export interface ToolErrorOptions {
   /** File or folder that the error is about. */
   readonly file?: string | undefined;
   /** What to do next, one sentence or a command. */
   readonly hint?: string | undefined;
-  readonly exitCode?: ToolExitCode;
+  /** One of {@link TOOL_EXIT_CODES}, or that of a command whose exit code is passed on. */
+  readonly exitCode?: number;
   readonly cause?: unknown;
 }
 
@@ -21,7 +20,7 @@ export class ToolError extends Error {
   readonly code: string;
   readonly file: string | undefined;
   readonly hint: string | undefined;
-  readonly exitCode: ToolExitCode;
+  readonly exitCode: number;
 
   constructor(code: string, message: string, options: ToolErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -49,6 +48,9 @@ export function interruptedError(hint?: string): ToolError {
 export const OUTPUT_FAILED = 'OUTPUT_FAILED';
 /** Code of the error that is no failure: whoever read stdout has read enough, as with `| head`. */
 export const OUTPUT_CLOSED = 'OUTPUT_CLOSED';
+
+/** Code of the error that is never printed: a command of the user's ended with another code than 0, and has said why itself. */
+export const EXIT_PASSED_ON = 'EXIT_PASSED_ON';
 
 /** Stdout could not be written: {@link OUTPUT_CLOSED}, with exit code 0, when its reader is gone. */
 export function outputError(thrown: unknown): ToolError {

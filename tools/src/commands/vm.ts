@@ -1,6 +1,7 @@
 /** The command lines of `handlerkit vm`; names and parameters follow `az vm extension`. */
 import type { Argv } from 'yargs';
 import type { Run } from './index.ts';
+import { addMachineCommands } from './vm-machine.ts';
 import { chooseVm, MAKING_OPTIONS } from './vm-options.ts';
 
 /** Folder of the VM when `--vm` names none. */
@@ -19,6 +20,7 @@ export function registerVm(parser: Argv, run: Run): Argv {
     .demandCommand(1, 'Name a command of the VM.');
   addSet(vm, run);
   addViews(vm, run);
+  addMachineCommands(vm, run);
   addEnds(vm, run);
   return vm;
 }

@@ -7,6 +7,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, rmSync } from 'node:fs';
 import type { CommandOptions, CommandResult } from './agent-command.ts';
+import type { AttachedCommand, AttachedResult } from './attached-command.ts';
 import { lockFile } from './file-lock.ts';
 import { endKeeper, livingKeeper } from './keeper.ts';
 import { MachineError } from './machine-error.ts';
@@ -30,6 +31,7 @@ import { findTool, findTools } from './system-tools.ts';
 import type { VmServices } from './vm-process.ts';
 
 export type { CommandOptions, CommandResult } from './agent-command.ts';
+export type { AttachedCommand, AttachedResult } from './attached-command.ts';
 export { MachineError, type MachineErrorCode } from './machine-error.ts';
 export type { AgentKind, Network } from './machine-state.ts';
 export type { ServiceCommand, VmServices } from './vm-process.ts';
@@ -74,6 +76,11 @@ export interface OpenMachine extends Machine {
    * `vm-network-failed`.
    */
   addFabricAddresses(): Promise<void>;
+  /**
+   * Runs a program in the VM with the tool's own streams, with the rights of a handler. It does not make the VM busy. A tool
+   * that is killed takes the program with it, but not what that has started in the background.
+   */
+  attach(command: AttachedCommand): Promise<AttachedResult>;
   /** Lets go of the VM. It falls asleep (no process, no mount) once nobody uses it and its last process has ended. */
   close(): Promise<void>;
 }

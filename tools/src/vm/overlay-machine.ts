@@ -9,6 +9,7 @@ import { mkdirSync, rmSync, statSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LIB_FOLDER, LOG_FOLDER } from '@handlerkit/sdk/contract';
 import { type CommandOptions, type CommandResult, runCommand } from './agent-command.ts';
+import { runAttached } from './attached-command.ts';
 import { lockFile } from './file-lock.ts';
 import { livingKeeper, startKeeper } from './keeper.ts';
 import { childrenOf, isAlive, kernelBootId, kill, listProcesses, readProcess } from './linux-process.ts';
@@ -98,6 +99,14 @@ function openRunning(
       if (launchError !== undefined) return { exitCode: null, timedOut: false, launchError, durationMs: 0 };
       const argv = [...enterAsHandler(keeper, tools, cwd, [tools.setsid]), '/bin/sh', '-c', line] as const;
       return runCommand({ argv, cwd: '/', env: options.env, killGroups: killGroupsInside }, options);
+    },
+    attach: (command) => {
+      const { onTerminal } = command;
+      const dieWithParent = [tools.setpriv, '--pdeathsig=KILL', '--'];
+      const between = [...dieWithParent, ...(onTerminal ? [] : [tools.setsid])];
+      const inside = enterAsHandler(keeper, tools, hostPath(command.cwd), between);
+      const argv = [tools.setpriv, '--pdeathsig=KILL', '--', ...inside, ...command.argv] as const;
+      return runAttached({ argv, cwd: '/', env: command.env, killGroups: killGroupsInside }, command);
     },
     isBusy,
     async close(): Promise<void> {

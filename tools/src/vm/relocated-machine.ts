@@ -8,6 +8,7 @@ import { join, posix } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LIB_FOLDER, LOG_FOLDER } from '@handlerkit/sdk/contract';
 import { runCommand } from './agent-command.ts';
+import { runAttached } from './attached-command.ts';
 import { kernelBootId, kill, processesWithEnvironment } from './linux-process.ts';
 import type { OpenMachine } from './machine.ts';
 import { MachineError } from './machine-error.ts';
@@ -57,6 +58,19 @@ export function openRelocated(state: MachineState, mark: Mark): OpenMachine {
           },
         },
         options,
+      ),
+    attach: (command) =>
+      runAttached(
+        {
+          argv: ['setpriv', '--pdeathsig=KILL', '--', ...command.argv],
+          cwd: hostPath(command.cwd),
+          env: { ...command.env, [MARK_VARIABLE]: mark.id },
+          killGroups: (pid) => {
+            kill(-pid);
+            return [pid];
+          },
+        },
+        command,
       ),
     isBusy: async () => processesOf(mark).length > 0,
     close: async () => {},

@@ -1,0 +1,53 @@
+/** The command lines of `handlerkit vm` that act on the VM as a machine: reboot, exec. */
+import type { Argv } from 'yargs';
+import type { Run } from './index.ts';
+import { chooseVm, MAKING_OPTIONS } from './vm-options.ts';
+
+export function addMachineCommands(vm: Argv<{ vm: string }>, run: Run): void {
+  addReboot(vm, run);
+  addExec(vm, run);
+}
+
+function addReboot(vm: Argv<{ vm: string }>, run: Run): void {
+  vm.command(
+    'reboot',
+    'Kill all that runs in the VM, start it anew, and enable every extension again',
+    (command) =>
+      command
+        .option('no-wait', { type: 'boolean', describe: 'Do not wait until the extensions have finished' })
+        .example('$0 vm reboot', 'See what an extension does after a restart'),
+    (args) =>
+      run(async (context) => {
+        const { vmReboot } = await import('./vm-reboot.ts');
+        await vmReboot({ folder: args.vm, wait: args['no-wait'] !== true }, context);
+      }),
+  );
+}
+
+function addExec(vm: Argv<{ vm: string }>, run: Run): void {
+  vm.command(
+    'exec [command..]',
+    'Open a shell in the VM as root, or run a command there; its exit code is that of the tool',
+    (command) =>
+      command
+        .positional('command', {
+          type: 'string',
+          array: true,
+          default: [],
+          describe: 'Program and arguments, after -- (default: a shell)',
+        })
+        .options(MAKING_OPTIONS)
+        .example('$0 vm exec', 'Look around in the VM')
+        .example('$0 vm exec -- cat /etc/os-release', 'Run one command'),
+    (args) =>
+      run(async (context) => {
+        const { vmExec } = await import('./vm-exec.ts');
+        // What stands after `--` comes behind the names of the commands.
+        const command = [...args.command, ...args._.slice(WORDS_OF_COMMAND).map(String)];
+        await vmExec({ vm: chooseVm(args), command }, context);
+      }),
+  );
+}
+
+/** `vm exec` */
+const WORDS_OF_COMMAND = 2;
