@@ -21,13 +21,9 @@ import type { Agent, AgentEvent, GoalState, GoalStateExtension, HandlerReport } 
 import { sequenceOf } from '../agent/goal-state.ts';
 import type { ExtensionReport } from '../agent/handler-report.ts';
 import { ToolError } from '../errors.ts';
+import { FABRIC_FILES, readGoalState, readStatusBlob, writeGoalState } from '../fabric/fabric-files.ts';
 import type { FabricCertificate, FabricGoalState } from '../fabric/goal-state-file.ts';
-import {
-  formatGoalStateFile,
-  GOAL_STATE_FILE,
-  laterTime,
-  parseGoalStateFile,
-} from '../fabric/goal-state-file.ts';
+import { laterTime } from '../fabric/goal-state-file.ts';
 import { readStore } from '../vm/store.ts';
 import type { LogTail } from './log-tail.ts';
 import { openLogTail } from './log-tail.ts';
@@ -38,7 +34,7 @@ import type { LogReader } from './waagent-log.ts';
 import { createLogReader } from './waagent-log.ts';
 import type { AgentPackages } from './waagent-package.ts';
 import type { AgentVm, ServiceDeps } from './waagent-services.ts';
-import { ensureServices, requireRunning, STATUS_BLOB_FILE, stopDaemon } from './waagent-services.ts';
+import { ensureServices, requireRunning, stopDaemon } from './waagent-services.ts';
 
 export interface WaagentOptions extends AgentVm {
   readonly onEvent?: (event: AgentEvent) => void;
@@ -66,7 +62,7 @@ export function createWaagent(options: WaagentOptions, deps: WaagentDeps): Agent
   };
   return {
     async start() {
-      if (readGoalState(vm) === undefined) return;
+      if (readGoalState(vm.folder) === undefined) return;
       await prepare(undefined);
       await stopDaemon(vm);
       await ensureServices(vm, deps);
@@ -79,7 +75,7 @@ export function createWaagent(options: WaagentOptions, deps: WaagentDeps): Agent
         reader: createLogReader(),
         onEvent: options.onEvent ?? (() => {}),
       };
-      writeGoalState(vm, goalState, incarnation, deps.now());
+      publishGoalState(vm, goalState, incarnation, deps.now());
       await ensureServices(vm, deps, signal);
       await awaitGoalState(vm, goalState, incarnation, watch, deps, signal);
       const error = readBlob(vm)?.goalStateError;
@@ -87,7 +83,7 @@ export function createWaagent(options: WaagentOptions, deps: WaagentDeps): Agent
         const text = `The agent refused the goal state: ${error}`;
         watch.onEvent({ kind: 'note', handlerName: '', text });
       }
-      options.onDetail?.(`Status blob: ${readTextIfThere(join(vm.folder, STATUS_BLOB_FILE)) ?? 'none'}`);
+      options.onDetail?.(`Status blob: ${readStatusBlob(vm.folder) ?? 'none'}`);
     },
     async report(goalState) {
       const blob = readBlob(vm);
@@ -111,7 +107,7 @@ export interface AgentRecord {
  * missing. The agent's records of single handlers are in their log folders.
  */
 export function agentRecords(vm: AgentVm): readonly AgentRecord[] {
-  const kept = [FABRIC_LOG_FILE, STATUS_BLOB_FILE].map((name) => join(vm.folder, name));
+  const kept = [FABRIC_FILES.log, FABRIC_FILES.statusBlob].map((name) => join(vm.folder, name));
   return [{ shown: agentLogPath(vm), path: agentLog(vm) }, ...kept.map((path) => ({ shown: path, path }))];
 }
 
@@ -163,15 +159,9 @@ function agentLogPath({ machine }: AgentVm): string {
   return `${posix.dirname(machine.logFolder)}/${AGENT_LOG_FILE}`;
 }
 
-function readGoalState({ folder }: AgentVm): FabricGoalState | undefined {
-  const file = join(folder, GOAL_STATE_FILE);
-  const text = readTextIfThere(file);
-  return text === undefined ? undefined : parseGoalStateFile(text, file);
-}
-
 /** The same goal state again stays as it is: its time is what tells the agent that it is the same. */
-function writeGoalState(vm: AgentVm, goalState: GoalState, incarnation: number, now: Date): void {
-  const former = readGoalState(vm);
+function publishGoalState(vm: AgentVm, goalState: GoalState, incarnation: number, now: Date): void {
+  const former = readGoalState(vm.folder);
   const isSame = former?.incarnation === incarnation;
   const next: FabricGoalState = {
     ...goalState,
@@ -181,7 +171,7 @@ function writeGoalState(vm: AgentVm, goalState: GoalState, incarnation: number, 
     statusBlobType: 'BlockBlob',
     requiredFeatures: [],
   };
-  writeWholeFile(join(vm.folder, GOAL_STATE_FILE), formatGoalStateFile(next));
+  writeGoalState(vm.folder, next);
 }
 
 /** The fabric sees this machine's files, not the VM's: it gets a copy of the key in the VM's folder, which is root's alone. */
@@ -196,9 +186,8 @@ function keepCertificate({ machine, folder }: AgentVm): FabricCertificate | null
 }
 
 function readBlob({ folder }: AgentVm): StatusBlob | undefined {
-  const file = join(folder, STATUS_BLOB_FILE);
-  const text = readTextIfThere(file);
-  return text === undefined ? undefined : parseStatusBlob(text, file);
+  const text = readStatusBlob(folder);
+  return text === undefined ? undefined : parseStatusBlob(text, join(folder, FABRIC_FILES.statusBlob));
 }
 
 /** Waits until the status blob is about this goal state, or the agent has failed to make one. */
@@ -251,7 +240,7 @@ function findSilence(vm: AgentVm): string | undefined {
     .read(tail.read(), true)
     .filter((news) => news.kind === 'unreported');
   const last = failures.at(-1);
-  const uploadedMs = modifiedMs(join(vm.folder, STATUS_BLOB_FILE));
+  const uploadedMs = modifiedMs(join(vm.folder, FABRIC_FILES.statusBlob));
   if (last === undefined || last.atMs < uploadedMs) return undefined;
   return `the agent uploads no status of this VM, as its report failed: ${last.reason}`;
 }

@@ -6,7 +6,7 @@
  */
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { isSystemError } from '@handlerkit/sdk';
 import { cacheFolder } from '../cache-folder.ts';
 import { ToolError } from '../errors.ts';
@@ -50,11 +50,11 @@ export function agentCacheFolder(env: AgentPackagesDeps['env']): string {
   return join(cacheFolder(env), 'waagent');
 }
 
-/** The environment of the programs of apt and dpkg: the user's, in English, and with the system's folders. */
+/** The environment of the programs of apt and dpkg: the user's, in English, with the system's folders last. */
 export function debianEnvironment(env: AgentPackagesDeps['env']): Record<string, string | undefined> {
   return {
     ...env,
-    PATH: `${SYSTEM_PATH}:${env.PATH ?? ''}`,
+    PATH: `${env.PATH ?? ''}:${SYSTEM_PATH}`,
     LC_ALL: 'C',
     DEBIAN_FRONTEND: 'noninteractive',
   };
@@ -140,7 +140,7 @@ async function aptDownload(work: string, names: readonly string[], deps: AgentPa
       timeoutMs: DOWNLOAD_TIMEOUT_MS,
       errorCode: 'WAAGENT_DOWNLOAD_FAILED',
       purpose: `Fetching ${names.join(' and ')}`,
-      hint: hintFor(join(work, '..'), names),
+      hint: hintFor(dirname(work), names),
       signal: deps.signal,
     });
   };
@@ -165,6 +165,6 @@ const NO_SANDBOX = ['-o', 'APT::Sandbox::User=root'];
 function hintFor(cache: string, names: readonly string[]): string {
   return (
     `Check the network and the sources of apt. Or run \`apt-get download ${names.join(' ')}\` on a Debian system and copy ` +
-    `the result into ${join(cache)}. Without the real agent: --agent embedded, in another VM.`
+    `the result into ${cache}. Without the real agent: --agent embedded, in another VM.`
   );
 }

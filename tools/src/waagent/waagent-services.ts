@@ -9,6 +9,7 @@ import { readTextIfThere } from '@handlerkit/sdk';
 import { ToolError } from '../errors.ts';
 import type { Endpoint } from '../fabric/fabric-addresses.ts';
 import { AZURE_ENDPOINTS } from '../fabric/fabric-addresses.ts';
+import { FABRIC_FILES } from '../fabric/fabric-files.ts';
 import type { OpenMachine, ServiceCommand, VmServices } from '../vm/machine.ts';
 import { lastLines } from './log-tail.ts';
 import { WAAGENT_PATHS } from './waagent-files.ts';
@@ -37,7 +38,8 @@ export async function ensureServices(vm: AgentVm, deps: ServiceDeps, signal?: Ab
   await awaitFabric(vm, deps, signal);
   if (services.isRunning(DAEMON)) return;
   // What an earlier run of the agent said of the same goal state is no answer of this one.
-  for (const file of [STATUS_BLOB_FILE, DAEMON_OUTPUT_FILE]) rmSync(join(vm.folder, file), { force: true });
+  for (const file of [FABRIC_FILES.statusBlob, DAEMON_OUTPUT_FILE])
+    rmSync(join(vm.folder, file), { force: true });
   await services.start(daemonCommand(vm));
 }
 
@@ -57,9 +59,6 @@ export function requireRunning(vm: AgentVm): void {
   });
 }
 
-/** Last status blob. */
-export const STATUS_BLOB_FILE = 'status-blob.json';
-export const FABRIC_LOG_FILE = 'fabric.log';
 const DAEMON = 'waagent';
 const FABRIC = 'fabric';
 const FABRIC_OUTPUT_FILE = 'fabric.out';
@@ -97,10 +96,10 @@ function fabricCommand({ folder }: AgentVm, { toolCommand }: ServiceDeps): Servi
   };
 }
 
-/** An agent that finds nobody waits ten seconds before it asks again, so it starts when both servers listen. */
+/** An agent that finds nobody waits ten seconds before it asks again, so it starts when all servers listen. */
 async function awaitFabric(vm: AgentVm, deps: ServiceDeps, signal: AbortSignal | undefined): Promise<void> {
   const until = deps.elapsedMs() + FABRIC_START_MS;
-  const endpoints = [AZURE_ENDPOINTS.wireServer, AZURE_ENDPOINTS.hostPlugin];
+  const endpoints = Object.values(AZURE_ENDPOINTS);
   for (;;) {
     const table = readTextIfThere(vm.machine.hostPath('/proc/1/net/tcp')) ?? '';
     if (endpoints.every((endpoint) => isListening(table, endpoint))) return;
