@@ -47,8 +47,8 @@ export interface InstanceView {
 export interface LocalVm {
   /** The VM's own folder, given to `--vm`. */
   readonly folder: string;
-  /** Runs `handlerkit vm <words>` on this VM. */
-  run(words: readonly string[]): Promise<CommandResult>;
+  /** Runs `handlerkit vm <words>` on this VM; `env` is laid over this process's environment. */
+  run(words: readonly string[], env?: Readonly<Record<string, string>>): Promise<CommandResult>;
   /** Applies a package with settings, protected ones from a file of mode 0600. A failed extension is a result. */
   set(
     zip: string,
@@ -73,10 +73,19 @@ export interface LocalVm {
 
 const CUSTOM_SCRIPT = 'CustomScript';
 
-export async function createLocalVm(isolation: Isolation): Promise<LocalVm> {
+export interface VmMaking {
+  /** Who works on the goal state; default: the tool itself. */
+  readonly agent?: 'embedded' | 'waagent';
+  /** Of an overlay VM; default: `host`, because a case may have a server of its own. */
+  readonly network?: 'loopback' | 'host';
+}
+
+/** The VM is made by the first {@link LocalVm.set}. */
+export async function createLocalVm(isolation: Isolation, making: VmMaking = {}): Promise<LocalVm> {
   const parent = mkdtempSync(join(tmpdir(), 'handlerkit-vm-test-'));
   const folder = join(parent, 'vm');
-  const run: LocalVm['run'] = (words) => runHandlerkit(['vm', ...words, '--vm', folder, '--json']);
+  const run: LocalVm['run'] = (words, env) =>
+    runHandlerkit(['vm', ...words, '--vm', folder, '--json'], env === undefined ? {} : { env });
   const agentFolder = (): string => {
     const found = findFolder(folder, basename(LIB_FOLDER));
     if (found === undefined) throw new Error(`no agent folder in ${folder}`);
@@ -93,9 +102,9 @@ export async function createLocalVm(isolation: Isolation): Promise<LocalVm> {
     set: async (zip, settings, more = []) => {
       const publicFile = join(parent, 'public.json');
       const protectedFile = join(parent, 'protected.json');
-      // The handler of a case may ask a server of the test.
-      const network = isolation === 'overlay' ? ['--network', 'host'] : [];
-      const words = ['set', zip, '--isolation', isolation, ...network, ...more];
+      const network = isolation === 'overlay' ? ['--network', making.network ?? 'host'] : [];
+      const agent = making.agent === undefined ? [] : ['--agent', making.agent];
+      const words = ['set', zip, '--isolation', isolation, ...network, ...agent, ...more];
       if (settings.public !== undefined) {
         writeFileSync(publicFile, JSON.stringify(settings.public));
         words.push('--settings', `@${publicFile}`);

@@ -1,0 +1,4 @@
+/** The embedded agent in an overlay VM. */
+import { describeAgent } from './agent-cases.ts';
+
+describeAgent('embedded, overlay');
