@@ -9,6 +9,8 @@ import { createAgent } from '../agent/agent.ts';
 import { ToolError, usageError } from '../errors.ts';
 import type { CommandContext } from '../tool-deps.ts';
 import { formatOperation } from '../ui.ts';
+import type { AgentRecord } from './agent-records.ts';
+import { agentRecords } from './agent-records.ts';
 import type { FileLock } from './file-lock.ts';
 import { lockFile } from './file-lock.ts';
 import type { ReportedExtension } from './instance-view.ts';
@@ -27,6 +29,8 @@ export interface LocalVm {
   readonly agent: Agent;
   /** The same agent, without its waits for a status file that is missing or half written: for looking on. */
   readonly hastyAgent: Agent;
+  /** Where the agent tells of its work. */
+  readonly agentRecords: readonly AgentRecord[];
   /** Runs `action` while no other tool changes this VM. Throws `VM_LOCKED` after a minute. */
   exclusively<T>(action: () => Promise<T>): Promise<T>;
   close(): Promise<void>;
@@ -67,6 +71,7 @@ export async function openLocalVm(choice: VmChoice, context: CommandContext): Pr
   return {
     folder: stateFolder,
     machine,
+    agentRecords: agentRecords(machine, stateFolder),
     ...(await agents(machine, stateFolder, context)),
     exclusively: async (action) => {
       const lock = await lockStore(

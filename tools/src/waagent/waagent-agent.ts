@@ -5,10 +5,9 @@
  * Source: fabric.md 4, 6, 7.
  */
 import { statSync } from 'node:fs';
-import { join, posix } from 'node:path';
+import { join } from 'node:path';
 import { isSystemError, readTextIfThere, writeWholeFile } from '@handlerkit/sdk';
 import {
-  AGENT_LOG_FILE,
   DEPENDENCY_LIMIT_MINUTES,
   formatCertificateFiles,
   formatHandlerFolder,
@@ -24,6 +23,7 @@ import { ToolError } from '../errors.ts';
 import { FABRIC_FILES, readGoalState, readStatusBlob, writeGoalState } from '../fabric/fabric-files.ts';
 import type { FabricCertificate, FabricGoalState } from '../fabric/goal-state-file.ts';
 import { laterTime } from '../fabric/goal-state-file.ts';
+import { agentLogPath } from '../vm/agent-records.ts';
 import { readStore } from '../vm/store.ts';
 import type { LogTail } from './log-tail.ts';
 import { openLogTail } from './log-tail.ts';
@@ -96,21 +96,6 @@ export function createWaagent(options: WaagentOptions, deps: WaagentDeps): Agent
   };
 }
 
-/** A file that tells of the agent's work: its path for people, and the one on this machine through which it is read. */
-export interface AgentRecord {
-  readonly shown: string;
-  readonly path: string;
-}
-
-/**
- * The agent's own log in the VM, and in the VM's folder the last status blob and the fabric's log. Any of them may be
- * missing. The agent's records of single handlers are in their log folders.
- */
-export function agentRecords(vm: AgentVm): readonly AgentRecord[] {
-  const kept = [FABRIC_FILES.log, FABRIC_FILES.statusBlob].map((name) => join(vm.folder, name));
-  return [{ shown: agentLogPath(vm), path: agentLog(vm) }, ...kept.map((path) => ({ shown: path, path }))];
-}
-
 const NOTHING: StatusBlob = {
   agentVersion: '',
   incarnation: undefined,
@@ -151,12 +136,8 @@ function incarnationOf(goalState: GoalState): number {
   });
 }
 
-function agentLog(vm: AgentVm): string {
-  return vm.machine.hostPath(agentLogPath(vm));
-}
-
-function agentLogPath({ machine }: AgentVm): string {
-  return `${posix.dirname(machine.logFolder)}/${AGENT_LOG_FILE}`;
+function agentLog({ machine }: AgentVm): string {
+  return machine.hostPath(agentLogPath(machine));
 }
 
 /** The same goal state again stays as it is: its time is what tells the agent that it is the same. */
