@@ -4,6 +4,7 @@
  */
 import type { Argv } from 'yargs';
 import type { CommandContext } from '../tool-deps.ts';
+import { registerFabric } from './fabric-options.ts';
 import { registerVm } from './vm.ts';
 
 /** Tells the program what to do once the command line has been read. */
@@ -28,5 +29,10 @@ export function registerCommands(parser: Argv, run: Run): void {
   );
   parser.command('vm', 'Try an extension on a local VM, as the Azure Linux Agent runs it', (vm) =>
     registerVm(vm, run),
+  );
+  parser.command(
+    'fabric',
+    'Serve a VM the host side of Azure: WireServer, HostGAPlugin, instance metadata',
+    (fabric) => registerFabric(fabric, run),
   );
 }

@@ -102,9 +102,13 @@ function writeMail(document: string): string {
 }
 
 function openssl(args: readonly string[], stream: 'stdout' | 'stderr' = 'stdout'): string {
-  const shell = stream === 'stderr' ? ['-c', 'exec openssl "$@" 2>&1', 'openssl', ...args] : undefined;
-  const options = { encoding: 'utf8', timeout: 20_000, stdio: ['ignore', 'pipe', 'pipe'] } as const;
-  return shell === undefined
-    ? execFileSync('openssl', args, options)
-    : execFileSync('/bin/sh', shell, options);
+  const [program, ...words] = stream === 'stdout' ? ['openssl', ...args] : [...WITH_STDERR, ...args];
+  return execFileSync(program ?? '', words, {
+    encoding: 'utf8',
+    timeout: 20_000,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
 }
+
+/** `pkcs12 -info` tells of the structure on stderr. */
+const WITH_STDERR = ['/bin/sh', '-c', 'exec openssl "$@" 2>&1', 'openssl'];

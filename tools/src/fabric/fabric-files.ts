@@ -38,12 +38,9 @@ export function readStatusBlob(folder: string): string | undefined {
   return readTextIfThere(join(folder, FABRIC_FILES.statusBlob));
 }
 
-/** What a fabric needs, from and to the files in `folder`. `onLine` gets each line of the log. */
-export function createFileDeps(folder: string, now: () => Date, onLine: (line: string) => void): FabricDeps {
-  const say = (line: string): void => {
-    append(join(folder, FABRIC_FILES.log), `${line}\n`);
-    onLine(line);
-  };
+/** What a fabric needs, from and to the files in `folder`. */
+export function createFileDeps(folder: string, now: () => Date): FabricDeps {
+  const say = (line: string): void => append(join(folder, FABRIC_FILES.log), `${line}\n`);
   return {
     now,
     readGoalState: () => readGoalState(folder) ?? EMPTY_GOAL_STATE,
