@@ -5,6 +5,7 @@
  */
 import { afterAll, beforeAll, describe } from 'vitest';
 import { describeCommands } from './agent-command-cases.ts';
+import { describeConfigurations } from './agent-configuration-cases.ts';
 import { describeHeartbeats } from './agent-heartbeat-cases.ts';
 import { describeStates } from './agent-state-cases.ts';
 import { describeStatuses } from './agent-status-cases.ts';
@@ -22,6 +23,7 @@ const GROUPS: Readonly<Record<string, CaseGroup>> = {
   'updates, and goes on where the manifest says so': describeUpdates(true),
   'reads a status': describeStatuses,
   'reads a heartbeat': describeHeartbeats,
+  'keeps several configurations apart': describeConfigurations,
 };
 
 /** Registers the groups, all of them unless some are named. */
