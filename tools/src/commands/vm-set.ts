@@ -32,6 +32,9 @@ export interface VmSetOptions {
   readonly keepSettings: boolean;
   readonly name: string | undefined;
   readonly forceUpdateTag: string | undefined;
+  /** Names of extensions, with commas between. */
+  readonly provisionAfter?: string | undefined;
+  readonly suppressFailures?: boolean | undefined;
   readonly identity: StatedIdentity;
   readonly wait: boolean;
   readonly timeoutMinutes: string;
@@ -50,8 +53,9 @@ export async function vmSet(options: VmSetOptions, context: CommandContext): Pro
   await checkPackage(source, isFolder, options.identity);
   await withLocalVm(options.vm, context, async (vm) => {
     sayLimits(vm, context);
-    const { keepSettings, name, forceUpdateTag } = options;
-    const request = { keepSettings, name, forceUpdateTag };
+    const { keepSettings, name, forceUpdateTag, suppressFailures } = options;
+    const provisionAfter = parseNames(options.provisionAfter);
+    const request = { keepSettings, name, forceUpdateTag, provisionAfter, suppressFailures };
     const apply = async (file: string): Promise<StoredExtension> => {
       const identity = await readPackageIdentity(file, options.identity);
       return await vm.exclusively(() => applyExtension(vm, { ...request, file, identity, given }, context));
@@ -158,7 +162,7 @@ function refuseFailure(
 ): void {
   const view = views.find((one) => one.name === extension.name);
   if (view === undefined) return;
-  const state = provisioningState(view.report);
+  const state = provisioningState(view.report, extension);
   if (state === 'Succeeded' || (state === 'Updating' && !isFinal)) return;
   const message = formatInstanceView(view).statuses[0]?.message;
   throw new ToolError('EXTENSION_FAILED', `"${extension.name}" failed: ${firstLine(message)}`, {
@@ -182,6 +186,12 @@ function checkName(name: string | undefined): void {
     `--name ${JSON.stringify(name)} cannot be the name of an extension on Azure.`,
     'A name has 1 to 80 letters, digits, "-", "_" and ".": --name CustomScript',
   );
+}
+
+/** Names with commas between; `undefined` when none were given. */
+function parseNames(text: string | undefined): readonly string[] | undefined {
+  const names = text?.split(',').map((name) => name.trim());
+  return names?.filter((name) => name !== '');
 }
 
 function parseTimeout(text: string): number {

@@ -53,10 +53,12 @@ interface ExtensionResource {
   readonly name: string;
   /** Never given back, as on Azure. */
   readonly protectedSettings: null;
+  readonly provisionAfterExtensions: readonly string[] | null;
   readonly provisioningState: string;
   readonly publisher: string;
   readonly sequenceNumber: number;
   readonly settings: Readonly<Record<string, unknown>> | null;
+  readonly suppressFailures: boolean;
   readonly type: string;
   readonly typeHandlerVersion: string;
   readonly typePropertiesType: string;
@@ -69,10 +71,12 @@ function formatResource({ stored, report }: ViewedExtension): ExtensionResource 
     forceUpdateTag: stored.forceUpdateTag,
     name: stored.name,
     protectedSettings: null,
-    provisioningState: provisioningState(report),
+    provisionAfterExtensions: stored.provisionAfter ?? null,
+    provisioningState: provisioningState(report, stored),
     publisher: stored.publisher,
     sequenceNumber: stored.sequence,
     settings: stored.settings?.public ?? null,
+    suppressFailures: stored.suppressFailures === true,
     type: RESOURCE_TYPE,
     typeHandlerVersion: stored.version,
     typePropertiesType: stored.type,

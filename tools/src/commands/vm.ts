@@ -49,6 +49,11 @@ function addSet(vm: Argv<{ vm: string }>, run: Run): void {
         })
         .option('name', text('Name of the instance (default: the type)'))
         .option('force-update-tag', text('Another value than the last time makes a new sequence number'))
+        .option('provision-after', text('Names of extensions that have to succeed first: NAME[,NAME]'))
+        .option('suppress-failures', {
+          type: 'boolean',
+          describe: 'A failure of the extension does not fail the command',
+        })
         .option('publisher', text('For a package that does not say it'))
         .option('type', text('For a package that does not say it'))
         .option('version', text('For a package that does not say it'))
@@ -74,6 +79,8 @@ function addSet(vm: Argv<{ vm: string }>, run: Run): void {
             keepSettings: args['keep-settings'] === true,
             name: args.name,
             forceUpdateTag: args['force-update-tag'],
+            provisionAfter: args['provision-after'],
+            suppressFailures: args['suppress-failures'],
             identity: { publisher: args.publisher, type: args.type, version: args.version },
             wait: args['no-wait'] !== true,
             timeoutMinutes: args['timeout-minutes'],

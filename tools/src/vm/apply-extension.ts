@@ -8,6 +8,7 @@ import { findInstalled } from '../agent/handler-store.ts';
 import { interruptedError, ToolError } from '../errors.ts';
 import type { CommandContext } from '../tool-deps.ts';
 import { firstLine } from '../ui.ts';
+import { checkOrder, checkRemoval } from './dependency-levels.ts';
 import { findFormer, followVersion, planExtension } from './extension-change.ts';
 import type { LocalVm } from './local-vm.ts';
 import { reportOf } from './local-vm.ts';
@@ -42,6 +43,9 @@ export interface Application {
   readonly keepSettings: boolean;
   readonly name: string | undefined;
   readonly forceUpdateTag: string | undefined;
+  /** Names of the extensions that have to succeed before this one starts. */
+  readonly provisionAfter?: readonly string[] | undefined;
+  readonly suppressFailures?: boolean | undefined;
 }
 
 /**
@@ -62,7 +66,8 @@ export async function applyExtension(
 
 /**
  * Has the agent uninstall an extension, and takes it out of the goal state. Call it under the lock. Throws
- * `DELETE_FAILED` when the agent gave up because `disable` failed; the extension then stays.
+ * `DELETE_FAILED` when the agent gave up because `disable` failed; the extension then stays. Throws `DEPENDENCY_IN_USE`
+ * when others wait for it.
  */
 export async function removeExtension(
   vm: LocalVm,
@@ -70,6 +75,7 @@ export async function removeExtension(
   extension: StoredExtension,
   context: CommandContext,
 ): Promise<VmStore> {
+  checkRemoval(extension.name, store.extensions);
   return await removeExtensions(vm, store, [extension], context);
 }
 
@@ -113,7 +119,8 @@ async function changeGoalState(
   application: Application,
   context: CommandContext,
 ): Promise<StoredExtension> {
-  const { file, identity, given, keepSettings, forceUpdateTag } = application;
+  const { file, identity, given, keepSettings, forceUpdateTag, provisionAfter, suppressFailures } =
+    application;
   let store = readStore(vm.folder);
   let former = findFormer(store, identity, application.name);
   const handlerName = formatHandlerName(identity.publisher, identity.type);
@@ -125,8 +132,13 @@ async function changeGoalState(
     name: application.name ?? former?.name,
     settings: keepSettings ? ('keep' as const) : settings,
     forceUpdateTag,
+    provisionAfter,
+    suppressFailures,
   };
   const others = extensionsOf(store, handlerName).filter((one) => one.name !== former?.name);
+  const before = planExtension(former, requested, kept);
+  // Before anything is changed, and among what will be there.
+  checkOrder(before, replaceExtension(store.extensions, before));
   const rebuilt = [...(former === undefined ? [] : [former]), ...others].find((one) =>
     isRebuilt(one, identity, kept),
   );
@@ -134,10 +146,11 @@ async function changeGoalState(
     context.ui.warning(
       `${handlerNameOf(rebuilt)} ${identity.version} is installed from another build, and the agent never unpacks a version twice: deleting it and installing it anew. To rehearse an update, raise the version.`,
     );
-    const before = planExtension(former, requested, kept);
     const leaving = former === undefined ? others : [former, ...others];
     store = await removeExtensions(vm, store, leaving, context);
     requested.settings = before.settings;
+    requested.provisionAfter = before.provisionAfter;
+    requested.suppressFailures = before.suppressFailures;
     former = undefined;
   }
   const next = asSpelt(planExtension(former, requested, kept), others[0]);

@@ -20,6 +20,10 @@ export interface RequestedExtension {
   readonly settings: StoredSettings | 'keep' | null;
   /** `undefined`: the tag of the last time. */
   readonly forceUpdateTag: string | undefined;
+  /** Names of the extensions that have to succeed before; default: none, or with `keep` those of the last time. */
+  readonly provisionAfter?: readonly string[] | undefined;
+  /** Default: false, or with `keep` as the last time. */
+  readonly suppressFailures?: boolean | undefined;
 }
 
 /**
@@ -96,6 +100,7 @@ export function planExtension(
     ...kept,
     forceUpdateTag,
     ...(isConfiguration && { isConfiguration }),
+    ...planRest(former, requested),
   };
   if (former === undefined) return { ...plan, settings, sequence: 0 };
   if (sameSettings(former.settings, settings)) {
@@ -105,6 +110,19 @@ export function planExtension(
     return { ...plan, settings: former.settings, sequence };
   }
   return { ...plan, settings, sequence: former.sequence + 1 };
+}
+
+function planRest(
+  former: StoredExtension | undefined,
+  requested: RequestedExtension,
+): Pick<StoredExtension, 'provisionAfter' | 'suppressFailures'> {
+  const kept = requested.settings === 'keep' ? former : undefined;
+  const provisionAfter = requested.provisionAfter ?? kept?.provisionAfter ?? [];
+  const suppressFailures = requested.suppressFailures ?? kept?.suppressFailures ?? false;
+  return {
+    ...(provisionAfter.length > 0 && { provisionAfter }),
+    ...(suppressFailures && { suppressFailures }),
+  };
 }
 
 const NO_VALUES: StoredSettings = {

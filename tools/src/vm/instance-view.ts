@@ -62,10 +62,16 @@ export function formatInstanceView(extension: ReportedExtension): ExtensionInsta
   };
 }
 
-/** `provisioningState` of the resource, as `az vm extension show` prints it. */
-export function provisioningState(report: HandlerReport | undefined): ProvisioningState {
+/**
+ * `provisioningState` of the resource, as `az vm extension show` prints it. A failure that is to be suppressed does not
+ * fail the deployment; the instance view shows it all the same.
+ */
+export function provisioningState(
+  report: HandlerReport | undefined,
+  resource: { readonly suppressFailures?: boolean } = {},
+): ProvisioningState {
   const { value } = judge(report);
-  if (value === 'error') return 'Failed';
+  if (value === 'error') return resource.suppressFailures === true ? 'Succeeded' : 'Failed';
   return value === 'transitioning' ? 'Updating' : 'Succeeded';
 }
 

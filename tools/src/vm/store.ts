@@ -36,6 +36,7 @@ import {
 } from '@handlerkit/sdk/contract';
 import type { GoalState, GoalStateExtension, RequestedState } from '../agent/agent.ts';
 import { ToolError } from '../errors.ts';
+import { dependencyLevels } from './dependency-levels.ts';
 
 /** The two halves of an extension's settings, as they are in the goal state. */
 export interface StoredSettings {
@@ -62,6 +63,10 @@ export interface StoredExtension {
   readonly forceUpdateTag: string | null;
   /** True for one of several configurations of its handler, or one that can get others beside it. */
   readonly isConfiguration?: boolean;
+  /** Names of the extensions that have to succeed before this one starts; none when it is left out. */
+  readonly provisionAfter?: readonly string[];
+  /** True: a failure of the extension does not fail its deployment. */
+  readonly suppressFailures?: boolean;
 }
 
 export interface VmStore {
@@ -147,6 +152,7 @@ export interface KeptPackage {
 export function formatGoalState(folder: string, store: VmStore, leaving: readonly string[] = []): GoalState {
   const isLeaving = (extension: StoredExtension): boolean => leaving.includes(extension.name);
   const staying = new Set(store.extensions.filter((one) => !isLeaving(one)).map(handlerNameOf));
+  const levels = dependencyLevels(store.extensions);
   return {
     id: `incarnation_${store.incarnation}`,
     extensions: store.extensions.map((extension) => {
@@ -154,6 +160,7 @@ export function formatGoalState(folder: string, store: VmStore, leaving: readonl
       const requestedState = isLeaving(extension) && !isHandlerStaying ? 'uninstall' : 'enabled';
       return {
         ...toGoalState(folder, extension, requestedState),
+        dependencyLevel: levels.get(extension.name) ?? 0,
         ...(extension.isConfiguration === true && {
           extensionName: extension.name,
           extensionState: isLeaving(extension) ? 'disabled' : 'enabled',
@@ -188,7 +195,7 @@ function toGoalState(
   folder: string,
   extension: StoredExtension,
   requestedState: RequestedState,
-): GoalStateExtension {
+): Omit<GoalStateExtension, 'dependencyLevel'> {
   const { settings } = extension;
   return {
     handlerName: handlerNameOf(extension),
@@ -204,7 +211,6 @@ function toGoalState(
             protectedSettings: settings.protected,
             thumbprint: settings.thumbprint,
           },
-    dependencyLevel: 0,
   };
 }
 
@@ -270,6 +276,10 @@ function decodeStore(root: Located): VmStore {
 function decodeExtension(at: Located): StoredExtension {
   const packageFile = member(at, 'packageFile');
   const name = decodeText(packageFile);
+  const provisionAfter = member(at, 'provisionAfter');
+  const waitsFor = optional(provisionAfter, decodeArray, []).map((_, index) =>
+    decodeText(element(provisionAfter, index)),
+  );
   if (name !== basename(name) || name.startsWith('.')) {
     throw new ContractError(at.file, packageFile.path, 'must be the name of a file, without a folder');
   }
@@ -284,6 +294,8 @@ function decodeExtension(at: Located): StoredExtension {
     sequence: decodeCount(member(at, 'sequence')),
     forceUpdateTag: optional(member(at, 'forceUpdateTag'), decodeString, null),
     ...(optional(member(at, 'isConfiguration'), decodeBoolean, false) && { isConfiguration: true }),
+    ...(waitsFor.length > 0 && { provisionAfter: waitsFor }),
+    ...(optional(member(at, 'suppressFailures'), decodeBoolean, false) && { suppressFailures: true }),
   };
 }
 
