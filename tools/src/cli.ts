@@ -10,6 +10,7 @@ import {
   EXIT_PASSED_ON,
   interruptedError,
   OUTPUT_CLOSED,
+  OUTPUT_FAILED,
   outputError,
   TOOL_EXIT_CODES,
   ToolError,
@@ -35,7 +36,8 @@ export async function main(argv: readonly string[], deps: ToolDeps = createToolD
   const removeListener = deps.onInterrupt(() => controller.abort(interruptedError()));
   deps.onOutputFailure((thrown) => controller.abort(outputError(thrown)));
   try {
-    await runCommandLine(argv, { ui, deps, signal: controller.signal });
+    const abort = (reason: ToolError): void => controller.abort(reason);
+    await runCommandLine(argv, { ui, deps, signal: controller.signal, abort });
     await deps.flushOutput();
     deps.setExitCode(TOOL_EXIT_CODES.done);
   } catch (thrown) {
@@ -47,14 +49,16 @@ export async function main(argv: readonly string[], deps: ToolDeps = createToolD
   }
 }
 
-/** Once interrupted, whatever else went wrong is a consequence; a command may say more about the interruption. */
+/** Once the command is given up, whatever else went wrong is a consequence; a command may say more about an interruption. */
 function explainEnd(thrown: unknown, signal: AbortSignal): ToolError {
   const error = toToolError(thrown);
-  if (!signal.aborted || error.exitCode === TOOL_EXIT_CODES.interrupted) return error;
-  if (error.code === EXIT_PASSED_ON) return error;
+  if (!signal.aborted) return error;
   const reason = toToolError(signal.reason);
+  const isAboutOutput = reason.code === OUTPUT_CLOSED || reason.code === OUTPUT_FAILED;
+  const isInterruption = reason.exitCode === TOOL_EXIT_CODES.interrupted;
+  if (!isAboutOutput && !isInterruption) return reason;
+  if (error.exitCode === TOOL_EXIT_CODES.interrupted || error.code === EXIT_PASSED_ON) return error;
   // A command that failed for a reason of its own did so, whoever reads of it.
-  const isAboutOutput = reason.exitCode !== TOOL_EXIT_CODES.interrupted;
   return isAboutOutput && thrown instanceof ToolError ? error : reason;
 }
 

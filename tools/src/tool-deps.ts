@@ -2,6 +2,7 @@
 import { extname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import type { ToolError } from './errors.ts';
 import type { Output, Ui } from './ui.ts';
 import { watchOutput } from './watched-output.ts';
 
@@ -36,6 +37,8 @@ export interface CommandContext {
   readonly deps: ToolDeps;
   /** Aborted by SIGINT and SIGTERM, with the error that the program then reports. */
   readonly signal: AbortSignal;
+  /** Gives the command up for a reason that the program then reports, whatever else the command says. */
+  abort(reason: ToolError): void;
 }
 
 /** The world of this process. */

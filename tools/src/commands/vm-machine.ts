@@ -1,4 +1,4 @@
-/** The command lines of `handlerkit vm` that act on the VM as a machine: reboot, exec. */
+/** The command lines of `handlerkit vm` that act on the VM as a machine: reboot, exec, kill-at. */
 import type { Argv } from 'yargs';
 import type { Run } from './index.ts';
 import { chooseVm, MAKING_OPTIONS } from './vm-options.ts';
@@ -6,6 +6,7 @@ import { chooseVm, MAKING_OPTIONS } from './vm-options.ts';
 export function addMachineCommands(vm: Argv<{ vm: string }>, run: Run): void {
   addReboot(vm, run);
   addExec(vm, run);
+  addKillAt(vm, run);
 }
 
 function addReboot(vm: Argv<{ vm: string }>, run: Run): void {
@@ -45,6 +46,29 @@ function addExec(vm: Argv<{ vm: string }>, run: Run): void {
         // What stands after `--` comes behind the names of the commands.
         const command = [...args.command, ...args._.slice(WORDS_OF_COMMAND).map(String)];
         await vmExec({ vm: chooseVm(args), command }, context);
+      }),
+  );
+}
+
+function addKillAt(vm: Argv<{ vm: string }>, run: Run): void {
+  vm.command(
+    'kill-at [step]',
+    'Kill the VM, as a power cut does, when the next command reaches a step',
+    (command) =>
+      command
+        .positional('step', {
+          type: 'string',
+          describe:
+            'OPERATION, OPERATION+300ms, OPERATION:exit, enable:transitioning or enable:final (default: show it)',
+        })
+        .option('clear', { type: 'boolean', describe: 'Take it back' })
+        .conflicts('clear', 'step')
+        .options(MAKING_OPTIONS)
+        .example('$0 vm kill-at enable+300ms', 'Then: handlerkit vm set, and handlerkit vm reboot'),
+    (args) =>
+      run(async (context) => {
+        const { vmKillAt } = await import('./vm-kill-at.ts');
+        await vmKillAt({ vm: chooseVm(args), step: args.step, clear: args.clear === true }, context);
       }),
   );
 }

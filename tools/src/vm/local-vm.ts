@@ -11,6 +11,7 @@ import type { CommandContext } from '../tool-deps.ts';
 import { formatOperation } from '../ui.ts';
 import type { AgentRecord } from './agent-records.ts';
 import { agentRecords } from './agent-records.ts';
+import { watchFault } from './fault.ts';
 import type { FileLock } from './file-lock.ts';
 import { lockFile } from './file-lock.ts';
 import type { ReportedExtension } from './instance-view.ts';
@@ -67,12 +68,14 @@ export async function openLocalVm(choice: VmChoice, context: CommandContext): Pr
   ).catch((thrown: unknown) => {
     throw agent === 'waagent' ? explainUnavailable(thrown) : thrown;
   });
-  const agents = machine.agent === 'waagent' ? realAgents : embeddedAgents;
+  const prepare = machine.agent === 'waagent' ? realAgents : embeddedAgents;
+  const { agent: worker, hastyAgent, stopWatching } = await prepare(machine, stateFolder, context);
   return {
     folder: stateFolder,
     machine,
     agentRecords: agentRecords(machine, stateFolder),
-    ...(await agents(machine, stateFolder, context)),
+    agent: worker,
+    hastyAgent,
     exclusively: async (action) => {
       const lock = await lockStore(
         join(stateFolder, STORE_LOCK_FILE),
@@ -85,24 +88,40 @@ export async function openLocalVm(choice: VmChoice, context: CommandContext): Pr
         lock.release();
       }
     },
-    close: () => machine.close(),
+    close: async () => {
+      stopWatching?.();
+      await machine.close();
+    },
   };
 }
 
-type Agents = Pick<LocalVm, 'agent' | 'hastyAgent'>;
+interface Agents {
+  readonly agent: Agent;
+  readonly hastyAgent: Agent;
+  readonly stopWatching?: () => void;
+}
 
 async function embeddedAgents(
   machine: OpenMachine,
-  _folder: string,
+  folder: string,
   context: CommandContext,
 ): Promise<Agents> {
   const { deps } = context;
+  const fault = watchFault({ folder, machine }, context);
+  const onEvent = (event: AgentEvent): void => {
+    sayEvent(event, context);
+    fault.onEvent(event);
+  };
   const agentWith = (waitMs: (ms: number) => number): Agent =>
     createAgent(
-      { machine, onEvent: (event) => sayEvent(event, context) },
+      { machine, onEvent },
       { now: deps.now, sleep: (ms) => deps.sleep(waitMs(ms), context.signal) },
     );
-  return { agent: agentWith((ms) => ms), hastyAgent: agentWith((ms) => Math.min(ms, HASTY_WAIT_MS)) };
+  return {
+    agent: agentWith((ms) => ms),
+    hastyAgent: agentWith((ms) => Math.min(ms, HASTY_WAIT_MS)),
+    stopWatching: fault.close,
+  };
 }
 
 /** The real agent waits by itself: there is nothing to be hasty about. */

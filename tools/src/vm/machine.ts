@@ -81,6 +81,8 @@ export interface OpenMachine extends Machine {
    * that is killed takes the program with it, but not what that has started in the background.
    */
   attach(command: AttachedCommand): Promise<AttachedResult>;
+  /** SIGKILL at once to everything that runs in the VM. Does not wait until it has ended. */
+  cutPower(): void;
   /** Lets go of the VM. It falls asleep (no process, no mount) once nobody uses it and its last process has ended. */
   close(): Promise<void>;
 }

@@ -109,6 +109,9 @@ function openRunning(
       return runAttached({ argv, cwd: '/', env: command.env, killGroups: killGroupsInside }, command);
     },
     isBusy,
+    cutPower: () => {
+      if (isAlive(keeper)) kill(keeper.pid);
+    },
     async close(): Promise<void> {
       release();
       const until = performance.now() + CLOSE_PATIENCE_MS;

@@ -73,6 +73,9 @@ export function openRelocated(state: MachineState, mark: Mark): OpenMachine {
         command,
       ),
     isBusy: async () => processesOf(mark).length > 0,
+    cutPower: () => {
+      for (const pid of processesOf(mark)) kill(pid);
+    },
     close: async () => {},
   };
 }
