@@ -130,6 +130,20 @@ function addViews(vm: Argv<{ vm: string }>, run: Run): void {
       }),
   );
   vm.command(
+    'events [name]',
+    'Print the telemetry events of the extensions, and why the agent lost others',
+    (command) =>
+      command
+        .positional('name', { type: 'string', describe: 'Name of the extension on the VM (default: all)' })
+        .option('follow', { type: 'boolean', describe: 'Go on until Ctrl-C' })
+        .example('$0 vm events CustomScript --follow', 'Watch the events of an extension'),
+    (args) =>
+      run(async (context) => {
+        const { vmEvents } = await import('./vm-events.ts');
+        await vmEvents({ folder: args.vm, name: args.name, follow: args.follow === true }, context);
+      }),
+  );
+  vm.command(
     'logs <name>',
     'Print the logs of an extension and of the commands that the agent ran for it',
     (command) =>

@@ -9,6 +9,7 @@ import { interruptedError, ToolError } from '../errors.ts';
 import type { CommandContext } from '../tool-deps.ts';
 import { firstLine } from '../ui.ts';
 import { checkOrder, checkRemoval } from './dependency-levels.ts';
+import { collectVmEvents } from './event-log.ts';
 import { findFormer, followVersion, planExtension } from './extension-change.ts';
 import type { LocalVm } from './local-vm.ts';
 import { reportOf } from './local-vm.ts';
@@ -91,6 +92,7 @@ async function removeExtensions(
   const names = leaving.map((extension) => extension.name);
   const goalState = formatGoalState(vm.folder, current, names);
   await vm.agent.processGoalState(goalState, context.signal);
+  await collectVmEvents(vm, context);
   const reports = await vm.hastyAgent.report(goalState);
   let isStale = false;
   for (const extension of leaving) {
@@ -167,6 +169,7 @@ async function changeGoalState(
   writeStore(vm.folder, store);
   try {
     await vm.agent.processGoalState(formatGoalState(vm.folder, store), context.signal);
+    await collectVmEvents(vm, context);
   } catch (thrown) {
     if (!context.signal.aborted) throw thrown;
     throw interruptedError(
