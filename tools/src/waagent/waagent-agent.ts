@@ -12,6 +12,7 @@ import {
   formatCertificateFiles,
   formatHandlerFolder,
   formatStatusFile,
+  HANDLER_READY,
   judgeStatus,
   OPERATION_TIMEOUT_SECONDS,
   STATUS_FOLDER,
@@ -106,8 +107,10 @@ const NOTHING: StatusBlob = {
 const POLL_MS = 50;
 /** The agent reports every second, and up to eight later for each status file that is missing. */
 const REPORT_PATIENCE_MS = 120_000;
-/** Failed reports that have to follow each other before they count. */
+/** Failed reports of one goal state after which none is waited for; a crash counts as many, as the agent begins anew then. */
 const SILENT_REPORTS = 2;
+/** The same for an agent that crashes before it has processed the goal state. */
+const FUTILE_REPORTS = 8;
 const LOG_BACK_BYTES = 64 * 1024;
 
 interface Watch {
@@ -189,11 +192,11 @@ async function awaitGoalState(
     for (const news of watch.reader.read(text, isPause && text === '')) {
       if (news.kind === 'event') watch.onEvent(news.event);
       else if (news.kind === 'processed') isProcessed ||= news.incarnation === incarnation;
-      else if (isProcessed) failedReports++;
+      else failedReports += news.isCrash ? SILENT_REPORTS : 1;
     }
     if (readBlob(vm)?.incarnation === incarnation && text === '') return;
-    if (failedReports >= SILENT_REPORTS) return;
-    requireRunning(vm);
+    if (isProcessed && failedReports >= SILENT_REPORTS) return;
+    requireRunning(vm, failedReports >= FUTILE_REPORTS);
     if (deps.elapsedMs() > deadline) {
       throw new ToolError(
         'WAAGENT_SLOW',
@@ -223,7 +226,8 @@ function findSilence(vm: AgentVm): string | undefined {
   const last = failures.at(-1);
   const uploadedMs = modifiedMs(join(vm.folder, FABRIC_FILES.statusBlob));
   if (last === undefined || last.atMs < uploadedMs) return undefined;
-  return `the agent uploads no status of this VM, as its report failed: ${last.reason}`;
+  const consequence = last.isCrash ? ', crashes, and starts over with every enable' : '';
+  return `the agent uploads no status of this VM: it fails to make its report${consequence} (${last.reason})`;
 }
 
 function modifiedMs(file: string): number {
@@ -241,7 +245,7 @@ function silentReport(vm: AgentVm, extension: GoalStateExtension, silence: strin
     handlerName,
     handlerVersion: version,
     extensionName,
-    status: null,
+    status: HANDLER_READY,
     code: 0,
     message: null,
     extension:

@@ -91,9 +91,20 @@ describe("the agent's log", () => {
       {
         kind: 'unreported',
         atMs: Date.parse('2026-01-01T00:00:10.500Z'),
+        isCrash: false,
         reason: "TypeError: 'NoneType' is no object",
       },
     ]);
+  });
+
+  it('tells a crash of the agent once, not again when the agent speaks of it after its restart', () => {
+    const crash = 'Agent WALinuxAgent-2.7.3.0 failed with exception: no such argument';
+    expect(
+      readAll([
+        `10.500000Z WARNING ExtHandler ExtHandler ${crash}`,
+        `11.500000Z INFO ExtHandler ExtHandler Agent did not terminate cleanly: [WALinuxAgent-2.7.3.0] [${crash}]`,
+      ]),
+    ).toMatchObject([{ kind: 'unreported', isCrash: true, reason: 'no such argument' }]);
   });
 
   it('waits for the end of a record that comes in pieces, and takes the last one when there is a pause', () => {

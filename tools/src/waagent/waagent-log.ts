@@ -12,8 +12,16 @@ export type LogNews =
   | { readonly kind: 'event'; readonly event: AgentEvent }
   /** The agent has run all commands of the goal state with this incarnation. */
   | { readonly kind: 'processed'; readonly incarnation: number }
-  /** The agent could not put its status report together: nothing is uploaded. */
-  | { readonly kind: 'unreported'; readonly atMs: number; readonly reason: string };
+  /**
+   * The agent could not put its status report together: nothing is uploaded. After a crash it starts anew, and runs every
+   * `enable` again.
+   */
+  | {
+      readonly kind: 'unreported';
+      readonly atMs: number;
+      readonly isCrash: boolean;
+      readonly reason: string;
+    };
 
 /** Reads a log piece by piece. */
 export interface LogReader {
@@ -57,7 +65,8 @@ const SUCCESS = /^Command: [^\n]*\n?(.*)$/s;
 const FAILURE = /\[Extension\w*Error\] (?:Non-zero exit code: (-?\d+)|(Timeout)\(\d+\)):?,? ?[^\n]*\n?(.*)$/s;
 const PROCESSED =
   /ProcessExtensions(?:In)?GoalState (?:completed|failed) \[(?:Incarnation: |incarnation_)(\d+)/;
-const UNREPORTED = /Failed to report status: (.*)$/s;
+const UNREPORTED = /^(?:\w+ ){1,2}Failed to report status: (.*)$/s;
+const CRASH = /^(?:\w+ ){1,2}Agent \S+ failed with exception: (.*)$/s;
 
 function readRecord(record: string, state: ReadingState): readonly LogNews[] {
   const [, stamp = '', , rest = ''] = RECORD.exec(record.trimEnd()) ?? [];
@@ -68,13 +77,15 @@ function readRecord(record: string, state: ReadingState): readonly LogNews[] {
     return readHandlerRecord({ handlerName, version, text, atMs }, state);
   }
   const processed = PROCESSED.exec(rest)?.[1];
-  if (processed !== undefined && !rest.includes(' Event: ') && !rest.startsWith('Event: ')) {
+  if (processed !== undefined && !rest.includes('Event: name=')) {
     return [...endRunning(state, atMs, undefined), { kind: 'processed', incarnation: Number(processed) }];
   }
   const unreported = UNREPORTED.exec(rest)?.[1];
-  if (unreported !== undefined && !rest.includes('Event: name=')) {
-    return [{ kind: 'unreported', atMs, reason: lastLine(unreported) }];
+  if (unreported !== undefined) {
+    return [{ kind: 'unreported', atMs, isCrash: false, reason: lastLine(unreported) }];
   }
+  const crash = CRASH.exec(rest)?.[1];
+  if (crash !== undefined) return [{ kind: 'unreported', atMs, isCrash: true, reason: lastLine(crash) }];
   return endRunning(state, atMs, FAILURE.exec(rest) ?? undefined, 'only-if-failed');
 }
 

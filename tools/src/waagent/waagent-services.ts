@@ -48,15 +48,23 @@ export async function stopDaemon({ machine }: AgentVm): Promise<void> {
   await requireServices(machine).stop(DAEMON);
 }
 
-/** Throws `WAAGENT_ENDED` with the end of its log when the agent does not run, `FABRIC_FAILED` when the fabric does not. */
-export function requireRunning(vm: AgentVm): void {
+/**
+ * Throws `WAAGENT_ENDED` with the end of its log when the agent does not run or `crashes` again and again, `FABRIC_FAILED`
+ * when the fabric does not run.
+ */
+export function requireRunning(vm: AgentVm, crashes: boolean): void {
   const services = requireServices(vm.machine);
   if (!services.isRunning(FABRIC)) throw fabricFailed(vm, 'ended');
-  if (services.isRunning(DAEMON)) return;
-  throw new ToolError('WAAGENT_ENDED', describeEnd('The Azure Linux Agent ended.', vm, DAEMON_OUTPUT_FILE), {
-    file: join(vm.folder, DAEMON_OUTPUT_FILE),
-    hint: 'Look into its log, and run the command again: that starts it anew. To start from nothing: handlerkit vm reset.',
-  });
+  if (services.isRunning(DAEMON) && !crashes) return;
+  const what = crashes ? 'crashes again and again' : 'ended';
+  throw new ToolError(
+    'WAAGENT_ENDED',
+    describeEnd(`The Azure Linux Agent ${what}.`, vm, DAEMON_OUTPUT_FILE),
+    {
+      file: join(vm.folder, DAEMON_OUTPUT_FILE),
+      hint: 'Look into its log, and run the command again: that starts it anew. To start from nothing: handlerkit vm reset.',
+    },
+  );
 }
 
 const DAEMON = 'waagent';

@@ -30,7 +30,7 @@ describe.skipIf(reason !== undefined)(`a VM with the real agent${because}`, { ti
   });
 
   const vm = (...words: readonly string[]): Promise<CliResult> =>
-    runCli(['vm', ...words, '--json', '--verbose'], { cwd: folder });
+    runCli(['vm', ...words, '--json', '--verbose'], { cwd: folder, env: process.env });
   const set = async (
     extension: Parameters<typeof writeScriptExtension>[1],
     ...words: readonly string[]
