@@ -95,7 +95,8 @@ function buildParser(argv: readonly string[]): Argv {
     .option('quiet', { type: 'boolean', describe: 'Say nothing about the progress', global: true })
     .option('verbose', { type: 'boolean', describe: 'Say more, with stacks for errors', global: true })
     .parserConfiguration({
-      'duplicate-arguments-array': false,
+      // Repeated options are refused before; without this, of several files only the last one would count.
+      'duplicate-arguments-array': true,
       'parse-numbers': false,
       'parse-positional-numbers': false,
       'dot-notation': false,

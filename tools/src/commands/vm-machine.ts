@@ -1,4 +1,4 @@
-/** The command lines of `handlerkit vm` that act on the VM as a machine: reboot, exec, kill-at. */
+/** The command lines of `handlerkit vm` that act on the VM as a machine: reboot, exec, kill-at, diff. */
 import type { Argv } from 'yargs';
 import type { Run } from './index.ts';
 import { chooseVm, MAKING_OPTIONS } from './vm-options.ts';
@@ -7,6 +7,7 @@ export function addMachineCommands(vm: Argv<{ vm: string }>, run: Run): void {
   addReboot(vm, run);
   addExec(vm, run);
   addKillAt(vm, run);
+  addDiff(vm, run);
 }
 
 function addReboot(vm: Argv<{ vm: string }>, run: Run): void {
@@ -69,6 +70,29 @@ function addKillAt(vm: Argv<{ vm: string }>, run: Run): void {
       run(async (context) => {
         const { vmKillAt } = await import('./vm-kill-at.ts');
         await vmKillAt({ vm: chooseVm(args), step: args.step, clear: args.clear === true }, context);
+      }),
+  );
+}
+
+function addDiff(vm: Argv<{ vm: string }>, run: Run): void {
+  vm.command(
+    'diff [path..]',
+    'List the files that the handlers have changed in the VM; with a path, the lines that differ',
+    (command) =>
+      command
+        .positional('path', {
+          type: 'string',
+          array: true,
+          default: [],
+          describe: 'Files or folders of the VM (default: all)',
+        })
+        .option('all', { type: 'boolean', describe: "List the agent's own files and temporary ones, too" })
+        .example('$0 vm diff', 'See what an extension has done to the machine')
+        .example('$0 vm diff /etc/ssh', 'See the changed lines'),
+    (args) =>
+      run(async (context) => {
+        const { vmDiff } = await import('./vm-diff.ts');
+        await vmDiff({ folder: args.vm, paths: args.path, all: args.all === true }, context);
       }),
   );
 }

@@ -11,9 +11,8 @@ import { firstLine } from '../ui.ts';
 import { lockFile } from '../vm/file-lock.ts';
 import { formatInstanceView, provisioningState } from '../vm/instance-view.ts';
 import type { LocalVm, ViewedExtension } from '../vm/local-vm.ts';
-import { sayExplanations, viewExtensions, vmFolder, withLocalVm } from '../vm/local-vm.ts';
+import { requireVm, sayExplanations, viewExtensions, vmFolder, withLocalVm } from '../vm/local-vm.ts';
 import { rebootMachine } from '../vm/machine.ts';
-import { findState } from '../vm/machine-state.ts';
 import { formatGoalState, readStore, STORE_LOCK_FILE } from '../vm/store.ts';
 import { findTool } from '../vm/system-tools.ts';
 
@@ -30,7 +29,7 @@ export interface VmRebootOptions {
 export async function vmReboot(options: VmRebootOptions, context: CommandContext): Promise<void> {
   const { deps, ui } = context;
   const folder = vmFolder(options.folder, context);
-  if (findState(folder) === undefined) throw noVm(folder);
+  requireVm(folder);
   const searchPath = deps.env.PATH ?? '';
   const lock = await lockFile(join(folder, STORE_LOCK_FILE), 'exclusive', findTool('flock', searchPath));
   try {
@@ -90,11 +89,5 @@ function refuseFailures(views: readonly ViewedExtension[]): void {
   const message = firstLine(formatInstanceView(failed).statuses[0]?.message);
   throw new ToolError('EXTENSION_FAILED', `After the reboot "${failed.name}" has failed: ${message}`, {
     hint: `Look into its logs: handlerkit vm logs ${failed.name}`,
-  });
-}
-
-function noVm(folder: string): ToolError {
-  return new ToolError('NOT_FOUND', `There is no VM in ${folder}.`, {
-    hint: 'Set an extension first: handlerkit vm set ZIP|DIR. For a VM in another folder add --vm DIR.',
   });
 }

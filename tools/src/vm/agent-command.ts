@@ -42,6 +42,16 @@ export interface Launch {
 
 const GONE_PATIENCE_MS = 1000;
 
+/** Calls `start` with the mask of a service, which what it spawns inherits, whatever the user's shell has. */
+export function withServiceUmask<T>(start: () => T): T {
+  const own = process.umask(0o022);
+  try {
+    return start();
+  } finally {
+    process.umask(own);
+  }
+}
+
 /** Runs one command. Never rejects. */
 export function runCommand(launch: Launch, options: CommandOptions): Promise<CommandResult> {
   const [program, ...args] = launch.argv;
@@ -50,7 +60,7 @@ export function runCommand(launch: Launch, options: CommandOptions): Promise<Com
   const out = openSync(options.stdoutFile, 'w', 0o600);
   const err = options.stderrFile === options.stdoutFile ? out : openSync(options.stderrFile, 'w', 0o600);
   return new Promise((resolve) => {
-    const child = withAgentUmask(() =>
+    const child = withServiceUmask(() =>
       spawn(program, args, { cwd: launch.cwd, env: launch.env, detached: true, stdio: ['ignore', out, err] }),
     );
     let timedOut = false;
@@ -76,16 +86,6 @@ export function runCommand(launch: Launch, options: CommandOptions): Promise<Com
     closeSync(out);
     if (err !== out) closeSync(err);
   });
-}
-
-/** The agent is a service, so its commands have this mask, whatever the user's shell has. */
-function withAgentUmask<T>(start: () => T): T {
-  const own = process.umask(0o022);
-  try {
-    return start();
-  } finally {
-    process.umask(own);
-  }
 }
 
 /** The group's last processes die a moment after the shell. One that hangs in the kernel is not waited for long. */

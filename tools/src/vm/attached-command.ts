@@ -8,6 +8,7 @@ import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
+import { withServiceUmask } from './agent-command.ts';
 import { isGroupAlive } from './linux-process.ts';
 
 export interface AttachedCommand {
@@ -44,12 +45,14 @@ export interface AttachedLaunch {
 export async function runAttached(launch: AttachedLaunch, command: AttachedCommand): Promise<AttachedResult> {
   const [program, ...args] = launch.argv;
   const output = command.captured ? 'pipe' : 'inherit';
-  const child = spawn(program, args, {
-    cwd: launch.cwd,
-    env: launch.env,
-    detached: !command.onTerminal,
-    stdio: ['inherit', output, output],
-  });
+  const child = withServiceUmask(() =>
+    spawn(program, args, {
+      cwd: launch.cwd,
+      env: launch.env,
+      detached: !command.onTerminal,
+      stdio: ['inherit', output, output],
+    }),
+  );
   const ended = new Promise<number>((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', (code, signal) => resolve(code ?? 128 + constants.signals[signal ?? 'SIGKILL']));

@@ -18,6 +18,7 @@ import type { ReportedExtension } from './instance-view.ts';
 import { explainReport } from './instance-view.ts';
 import type { AgentKind, MachineOptions, Network, OpenMachine } from './machine.ts';
 import { MachineError, openMachine } from './machine.ts';
+import { findState } from './machine-state.ts';
 import { readRootfs } from './root-file-system.ts';
 import type { StoredExtension, VmStore } from './store.ts';
 import { findExtension, formatGoalState, handlerNameOf, STORE_LOCK_FILE } from './store.ts';
@@ -177,6 +178,14 @@ export async function viewExtensions(vm: LocalVm, store: VmStore): Promise<reado
     report: reportOf(reports, stored),
     stored,
   }));
+}
+
+/** For a command that makes no VM. Throws `NOT_FOUND` when there is none in the folder. */
+export function requireVm(folder: string): void {
+  if (findState(folder) !== undefined) return;
+  throw new ToolError('NOT_FOUND', `There is no VM in ${folder}.`, {
+    hint: 'Set an extension first: handlerkit vm set ZIP|DIR. For a VM in another folder add --vm DIR.',
+  });
 }
 
 /** The stored extension of that name. Throws `NOT_FOUND`, naming those that there are. */

@@ -3,7 +3,7 @@
  * Nothing is deleted unless the mark says that this tool made the folder.
  */
 import { randomUUID } from 'node:crypto';
-import { readdirSync, readFileSync, realpathSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, realpathSync, rmdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { isSystemError, writeWholeFile } from '@handlerkit/sdk';
 import { z } from 'zod';
@@ -133,6 +133,15 @@ export function writeBootId(state: MachineState, id: string): void {
 export function layerOf(mountPoint: string): { upper: string; work: string; file: string } {
   const layer = `layers/${encodeURIComponent(mountPoint)}`;
   return { upper: `${layer}/upper`, work: `${layer}/work`, file: `${layer}/file` };
+}
+
+/** The folders with the VM's changes to each mount that has been overlaid so far, outer ones first. */
+export function listLayers(state: MachineState): { mountPoint: string; upper: string }[] {
+  return readdirSync(join(state.folder, 'layers'))
+    .map(decodeURIComponent)
+    .map((mountPoint) => ({ mountPoint, upper: join(state.folder, layerOf(mountPoint).upper) }))
+    .filter(({ upper }) => existsSync(upper))
+    .sort((a, b) => a.mountPoint.length - b.mountPoint.length);
 }
 
 /** Deletes all that a VM has on disk, the mark last. The VM's processes must have ended. */

@@ -8,6 +8,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdirSync, rmSync } from 'node:fs';
 import type { CommandOptions, CommandResult } from './agent-command.ts';
 import type { AttachedCommand, AttachedResult } from './attached-command.ts';
+import type { Layer } from './changed-files.ts';
 import { lockFile } from './file-lock.ts';
 import { endKeeper, livingKeeper } from './keeper.ts';
 import { MachineError } from './machine-error.ts';
@@ -68,6 +69,8 @@ export interface OpenMachine extends Machine {
   readonly agent: AgentKind;
   /** The network that the VM's handlers are in. */
   readonly network: Network;
+  /** What the VM's changes lie in, outer ones first; none in a relocated VM, where they are not kept apart. */
+  readonly layers: readonly Layer[];
   /** Programs beside the handlers that live as long as the VM does; `undefined` in a relocated VM, which can hold none. */
   readonly services: VmServices | undefined;
   /**

@@ -6,6 +6,7 @@
  * What changes on the machine while the VM runs may be seen late in it.
  */
 import { mkdirSync, rmSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LIB_FOLDER, LOG_FOLDER } from '@handlerkit/sdk/contract';
 import { type CommandOptions, type CommandResult, runCommand } from './agent-command.ts';
@@ -17,6 +18,7 @@ import type { OpenMachine } from './machine.ts';
 import { MachineError } from './machine-error.ts';
 import {
   type KeeperRecord,
+  listLayers,
   type MachineState,
   type Mark,
   type Network,
@@ -82,6 +84,10 @@ function openRunning(
     kind: 'overlay',
     agent: mark.agent ?? 'embedded',
     network: keeper.network,
+    layers: listLayers(state).map((layer) => ({
+      ...layer,
+      lower: layer.mountPoint === '/' ? (mark.rootfs ?? '/') : layer.mountPoint,
+    })),
     services: createServices(state, (command) =>
       command.files === 'machine'
         ? enterAsTool(keeper, tools)
@@ -149,6 +155,7 @@ function makeAgentFolders(root: string, isNew: boolean): void {
   for (const { folder, mode } of AGENT_FOLDERS) {
     const path = resolveUnder(root, folder);
     if (isNew) rmSync(path, { recursive: true, force: true });
+    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
     mkdirSync(path, { recursive: true, mode });
   }
 }

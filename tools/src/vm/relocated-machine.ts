@@ -32,6 +32,7 @@ export function openRelocated(state: MachineState, mark: Mark): OpenMachine {
     kind: 'relocated',
     agent: 'embedded',
     network: 'host',
+    layers: [],
     services: undefined,
     addFabricAddresses: async () => {
       throw new MachineError(

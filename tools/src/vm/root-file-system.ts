@@ -50,6 +50,7 @@ export function addNameFiles(rootfs: string, upper: string, network: Network): v
   for (const name of names) {
     try {
       copyFileSync(join('/etc', name), join(etc, name));
+      chmodSync(join(etc, name), 0o644);
     } catch {
       // This machine has none either.
     }

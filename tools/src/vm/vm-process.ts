@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { writeWholeFile } from '@handlerkit/sdk';
 import { z } from 'zod';
+import { withServiceUmask } from './agent-command.ts';
 import { childrenOf, isAlive, kill, listProcesses, nameProcess, readProcess } from './linux-process.ts';
 import { MachineError } from './machine-error.ts';
 import type { MachineState } from './machine-state.ts';
@@ -101,12 +102,14 @@ async function startHolder(
 ): Promise<void> {
   const log = openSync(command.logFile, 'a', 0o600);
   try {
-    const child = spawn('/bin/sh', ['-c', HOLD, 'handlerkit-service', ...entrance, ...command.argv], {
-      cwd: command.files === 'machine' ? command.cwd : '/',
-      env: command.env,
-      detached: true,
-      stdio: ['pipe', log, log],
-    });
+    const child = withServiceUmask(() =>
+      spawn('/bin/sh', ['-c', HOLD, 'handlerkit-service', ...entrance, ...command.argv], {
+        cwd: command.files === 'machine' ? command.cwd : '/',
+        env: command.env,
+        detached: true,
+        stdio: ['pipe', log, log],
+      }),
+    );
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve);
       child.once('error', reject);
