@@ -15,6 +15,8 @@ export const UPDATE_WITHOUT_INSTALL = 'UpdateWithoutInstall';
 
 /** Keys of the manifest that messages to authors name; `extension.json` has them too. */
 export const REPORT_HEARTBEAT_KEY = 'reportHeartbeat';
+/** The manifest's key for a handler whose update goes on when the old version's commands fail. */
+export const CONTINUE_KEY = 'continueOnUpdateFailure';
 /** The manifest's key for a handler that can have several configurations. */
 export const SUPPORTS_MULTIPLE_KEY = 'supportsMultipleExtensions';
 
@@ -59,7 +61,7 @@ export const COMMAND_KEYS: Readonly<Record<Operation, string>> = {
   uninstall: 'uninstallCommand',
 };
 
-const BOOLEAN_KEYS = [REPORT_HEARTBEAT_KEY, 'continueOnUpdateFailure', SUPPORTS_MULTIPLE_KEY] as const;
+const BOOLEAN_KEYS = [REPORT_HEARTBEAT_KEY, CONTINUE_KEY, SUPPORTS_MULTIPLE_KEY] as const;
 
 /**
  * Reads the manifest as the agent does: an array whose first element counts; real booleans and the text "true" in any

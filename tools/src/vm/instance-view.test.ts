@@ -157,7 +157,10 @@ describe('the explanation', () => {
     [report(READY, undefined), [/no file \/status\/3\.status/]],
     [report(READY, '[null]'), [/gives up on the report of the whole VM/]],
     [report(READY, null), [/no settings, so the agent reads no status file/]],
-    [report({ status: 'NotReady', code: 1009, message: 'x' }, undefined), []],
+    [
+      report({ status: 'NotReady', code: 1009, message: 'x' }, undefined),
+      [/^Greeter: the agent reports 1009 because enable exited with another code than 0/],
+    ],
     [
       report({ status: 'ready', code: 0, message: 'x' }, file('success', 0, 'x')),
       [/makes the handler ready/],

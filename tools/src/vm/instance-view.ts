@@ -9,6 +9,7 @@
  */
 import type { StatusValue } from '@handlerkit/sdk/contract';
 import type { HandlerReport } from '../agent/agent.ts';
+import { explainFailure, explainHeartbeat } from './report-words.ts';
 
 export interface InstanceViewStatus {
   readonly code: string;
@@ -76,7 +77,8 @@ export function provisioningState(
 }
 
 /**
- * Why the view says something else than the handler's files do, in sentences for the author; none when all is plain.
+ * Why the view is what it is, in sentences for the author: what failed, what is allowed and what to do; none when all is
+ * plain.
  * For `warnings` on the terminal: the view itself has no place for them.
  */
 export function explainReport(extension: ReportedExtension): readonly string[] {
@@ -85,6 +87,8 @@ export function explainReport(extension: ReportedExtension): readonly string[] {
   const sentences: string[] = [];
   if (report.silencesVm !== undefined) sentences.push(`${name}: ${report.silencesVm}`);
   const explanation = report.extension?.verdict.explanation;
+  const failure = explainFailure(report);
+  if (failure !== undefined) sentences.push(`${name}: ${failure}`);
   // What a handler that did not even start has not written is no news.
   if (explanation !== undefined && !isFailedHandler(report)) sentences.push(`${name}: ${explanation}`);
   if (report.extension === undefined && report.status === READY) {
@@ -92,9 +96,8 @@ export function explainReport(extension: ReportedExtension): readonly string[] {
       `${name}: it has no settings, so the agent reads no status file; the view shows the state of the handler (give --settings '{}' to see its status)`,
     );
   }
-  if (report.status !== READY && report.status !== NOT_READY) {
-    sentences.push(`${name}: the heartbeat makes the handler ${report.status ?? 'null'}`);
-  }
+  const heartbeat = explainHeartbeat(report);
+  if (heartbeat !== undefined) sentences.push(`${name}: ${heartbeat}`);
   return sentences;
 }
 
