@@ -9,7 +9,7 @@ import { describeConfigurations } from './agent-configuration-cases.ts';
 import { describeHeartbeats } from './agent-heartbeat-cases.ts';
 import { describeStates } from './agent-state-cases.ts';
 import { describeStatuses } from './agent-status-cases.ts';
-import { describeUpdates } from './agent-update-cases.ts';
+import { describeFailingSteps, describeUpdates } from './agent-update-cases.ts';
 import type { AgentName, AgentVm } from './agent-vm.ts';
 import { openAgentVm, whyNot } from './agent-vm.ts';
 
@@ -19,8 +19,22 @@ export type CaseGroup = (vm: () => AgentVm) => void;
 const GROUPS: Readonly<Record<string, CaseGroup>> = {
   'runs commands': describeCommands,
   'goes from state to state': describeStates,
-  'updates, and stops where a step fails': describeUpdates(false),
-  'updates, and goes on where the manifest says so': describeUpdates(true),
+  'updates and downgrades': describeUpdates,
+  'updates, and a step of the old version fails': describeFailingSteps(false, ['disable', 'uninstall']),
+  'updates, and a step of the new version fails': describeFailingSteps(false, [
+    'update',
+    'install',
+    'enable',
+  ]),
+  'updates with leave to go on, and a step of the old version fails': describeFailingSteps(true, [
+    'disable',
+    'uninstall',
+  ]),
+  'updates with leave to go on, and a step of the new version fails': describeFailingSteps(true, [
+    'update',
+    'install',
+    'enable',
+  ]),
   'reads a status': describeStatuses,
   'reads a heartbeat': describeHeartbeats,
   'keeps several configurations apart': describeConfigurations,

@@ -178,7 +178,7 @@ export const describeCommands: CaseGroup = (vm) => {
   });
 
   it('keeps of a failed command’s output the first 3200 bytes of each stream, and of those the ends', async () => {
-    const print = `printf '%0100d' 0 | tr 0 a; printf '%04900d' 0 | tr 0 b; printf '%050d' 0 | tr 0 c >&2; exit 3`;
+    const print = `printf '%0100d' 0 | tr 0 a; printf '%04900d' 0 | tr 0 b; printf '%050d' 0 | tr 0 c >&2; fail 3`;
     const failed = await vm().apply(zip, planned(print));
     expect(failed.exitCode).toBe(1);
     const command = `${base()}/bin/observe enable "two words" $((40 + 2)) $ConfigSequenceNumber`;
@@ -193,7 +193,7 @@ export const describeCommands: CaseGroup = (vm) => {
   });
 
   it('says how a command died that a signal ended', async () => {
-    const { exitCode } = await vm().apply(zip, planned('kill -9 $$'));
+    const { exitCode } = await vm().apply(zip, planned(`${writeStatusText(SUCCESS)}\nkill -9 $$`));
     expect(exitCode).toBe(1);
     expect(vm().handlerStatus(TYPE, '1.0.0').message).toMatch(
       /^\[ExtensionOperationError\] Non-zero exit code: 137, /,

@@ -2,6 +2,7 @@
 import { afterEach, expect, it } from 'vitest';
 import type { CaseGroup } from './agent-cases.ts';
 import { planned } from './observer-package.ts';
+import { differs } from './version-differences.ts';
 
 const manifest = { supportsMultipleExtensions: true };
 
@@ -88,6 +89,11 @@ export const describeConfigurations: CaseGroup = (vm) => {
     ]);
     const update = updated.commands[2]?.environment;
     expect(update?.AZURE_GUEST_AGENT_DISABLE_CMD_EXIT_CODE).toBeUndefined();
+    // The status of one that could be disabled has been carried over, or it is gone.
+    expect(updated.commands[2]?.files.has('status/one.0.status')).toBe(
+      !differs(vm().agent, 'update-forgets-configurations'),
+    );
+    expect(updated.commands[2]?.files.has('status/two.0.status')).toBe(true);
     expect(
       JSON.parse(update?.AZURE_GUEST_AGENT_DISABLE_CMD_EXIT_CODES_MULTIPLE_EXTENSIONS ?? 'null'),
     ).toEqual([

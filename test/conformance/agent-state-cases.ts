@@ -40,7 +40,7 @@ export const describeStates: CaseGroup = (vm) => {
     const zip = vm().pack({
       type: 'Install',
       version: '1.0.0',
-      behaviour: '[ $operation = install ] && once exit 4',
+      behaviour: '[ $operation = install ] && once fail 4',
     });
     const failed = await vm().apply(zip);
     expect(failed.brief).toEqual(['install 1.0.0']);
@@ -61,7 +61,7 @@ export const describeStates: CaseGroup = (vm) => {
 
   it('only enables after an enable that failed, and keeps the state', async () => {
     const zip = vm().pack({ type: 'Enable', version: '1.0.0' });
-    const failed = await vm().apply(zip, planned('exit 51'));
+    const failed = await vm().apply(zip, planned('fail 51'));
     expect(failed.brief).toEqual(['install 1.0.0', 'enable 1.0.0']);
     expect(vm().handlerStatus('Enable', '1.0.0')).toMatchObject({
       code: 1009,
@@ -70,7 +70,7 @@ export const describeStates: CaseGroup = (vm) => {
     expect(vm().handlerState('Enable', '1.0.0')).toBe('Installed');
     const good = await vm().apply(zip);
     expect(good.brief).toEqual(['enable 1.0.0']);
-    const worse = await vm().apply(zip, planned('exit 1'));
+    const worse = await vm().apply(zip, planned('fail 1'));
     expect(worse.brief).toEqual(['enable 1.0.0']);
     expect(vm().handlerState('Enable', '1.0.0')).toBe('Enabled');
     expect(vm().handlerStatus('Enable', '1.0.0')).toMatchObject({ status: 'NotReady', code: 1009 });

@@ -2,6 +2,7 @@
 import { expect, it } from 'vitest';
 import type { CaseGroup } from './agent-cases.ts';
 import { planned, writeStatusText } from './observer-package.ts';
+import { differs } from './version-differences.ts';
 
 const TYPE = 'Statuses';
 
@@ -148,6 +149,14 @@ export const describeStatuses: CaseGroup = (vm) => {
         expect(views[0]?.substatuses?.map(({ code }) => code)).toEqual(['ComponentStatus/part/failed/1']);
     });
   }
+
+  it('hides the query of a URL with a shared access signature in a message', async () => {
+    const [url, query] = ['https://account.blob.core.windows.net/c/file', 'sv=2022&sig=abc'];
+    const text = status({ status: 'success', formattedMessage: message(`see ${url}?${query} for more`) });
+    const shown = await vm().apply(zip, planned(writeStatusText(text)));
+    const left = differs(vm().agent, 'sas-redaction') ? query : '<redacted>';
+    expect(shown.status?.message).toBe(`see ${url}?${left} for more`);
+  });
 
   it('shows the failure of enable, whatever its status says', async () => {
     const text = status({ status: 'success', formattedMessage: message('done') });

@@ -77,7 +77,8 @@ with zipfile.ZipFile(sys.argv[1], 'w', zipfile.ZIP_DEFLATED) as out:
 
 /**
  * The words for a behaviour or a plan: `$operation`, `$version`, `$log`, `$status_file`, `$settings_file`, `write_status TEXT`,
- * `once COMMAND…` (runs it the first time that this version's operation comes, and never again).
+ * `fail CODE` (reports, too: the agent looks for a status that is missing for eight seconds), `once COMMAND…` (runs it the
+ * first time that this version's operation comes, and never again).
  */
 const SCRIPT = `#!/bin/sh
 mask=$(umask)
@@ -107,6 +108,10 @@ cat HandlerEnvironment.json >"$record/handler-environment"
 
 write_status() {
   printf '%s' "$1" >"$log/status.tmp" && mv "$log/status.tmp" "$status_file"
+}
+fail() {
+  write_status '[{"status": {"status": "transitioning"}}]'
+  exit "$1"
 }
 once() {
   if [ "$seen" -eq 0 ]; then "$@"; fi

@@ -182,7 +182,7 @@ describe('a packed handler reads its settings', () => {
         writeFileSync(handler.settingsFile(sequence), text);
         const { exitCode } = await handler.run('enable', { sequence });
         const status = handler.readStatus(sequence);
-        expect([sequence, exitCode, status?.code]).toEqual([sequence, EXIT_CODES.configurationError, -22]);
+        expect([sequence, exitCode, status?.code]).toEqual([sequence, EXIT_CODES.configurationError, -21]);
         messages.add(status?.message ?? '');
       }
       expect([...messages]).toHaveLength(1);
