@@ -8,7 +8,7 @@ import { createFileDeps, FABRIC_FILES } from '../fabric/fabric-files.ts';
 import { createIdentity } from '../fabric/fabric-identity.ts';
 import type { CommandContext } from '../tool-deps.ts';
 
-/** Line of the log: everything listens. */
+/** End of a line of the log: everything listens. */
 export const FABRIC_READY = 'The fabric is ready.';
 
 export interface FabricServeOptions {
@@ -31,7 +31,8 @@ export async function fabricServe(
     },
     createFileDeps(folder, deps.now),
   );
-  appendFileSync(join(folder, FABRIC_FILES.log), `${FABRIC_READY}\n`, { mode: 0o600 });
+  const line = `${deps.now().toISOString()} ${FABRIC_READY}\n`;
+  appendFileSync(join(folder, FABRIC_FILES.log), line, { mode: 0o600 });
   if (!signal.aborted) await once(signal, 'abort');
   await fabric.close();
 }

@@ -11,7 +11,7 @@ import { FABRIC_FILES, readGoalState, writeGoalState } from '../fabric/fabric-fi
 import { type FabricGoalState, GOAL_STATE_FILE, laterTime } from '../fabric/goal-state-file.ts';
 import type { CommandContext } from '../tool-deps.ts';
 import { type LocalVm, vmFolder, withLocalVm } from '../vm/local-vm.ts';
-import type { VmServices } from '../vm/machine.ts';
+import { MachineError, type VmServices } from '../vm/machine.ts';
 import { formatGoalState, readStore } from '../vm/store.ts';
 import { lastLines, openLogTail } from '../waagent/log-tail.ts';
 import { FABRIC_READY } from './fabric-serve.ts';
@@ -25,7 +25,7 @@ export interface FabricCommandOptions {
 export async function fabricCommand(options: FabricCommandOptions, context: CommandContext): Promise<void> {
   const { ui, deps, signal } = context;
   const folder = vmFolder(options.folder, context);
-  await withLocalVm({ folder: options.folder, isolation: 'auto' }, context, async (vm) => {
+  await withOverlay(options.folder, context, async (vm) => {
     const services = requireServices(vm);
     await vm.machine.addFabricAddresses();
     const log = openLogTail(join(vm.folder, FABRIC_FILES.log), 0);
@@ -65,15 +65,32 @@ const TAIL_LINES = 8;
 const ALREADY_RUNNING =
   'The fabric of this VM runs already, so --vm-settings changes nothing. Reboot the VM first: handlerkit vm reboot.';
 
+/** Opens the VM, which has to be an overlay; makes none of another kind. */
+async function withOverlay(
+  folder: string,
+  context: CommandContext,
+  action: (vm: LocalVm) => Promise<void>,
+): Promise<void> {
+  try {
+    await withLocalVm({ folder, isolation: 'overlay' }, context, action);
+  } catch (thrown) {
+    const isOtherKind = thrown instanceof MachineError && OTHER_KIND.has(thrown.code);
+    throw isOtherKind ? needsOverlay(thrown.message) : thrown;
+  }
+}
+
+const OTHER_KIND: ReadonlySet<string> = new Set(['vm-overlay-unavailable', 'vm-other-isolation']);
+
 function requireServices({ machine }: LocalVm): VmServices {
-  if (machine.services !== undefined && machine.kind === 'overlay') return machine.services;
-  throw new ToolError(
-    'FABRIC_NEEDS_OVERLAY',
-    "The fabric listens on Azure's own addresses, and this VM has no network of its own to put them on: only an overlay VM has.",
-    {
-      hint: 'Run the command as root on a new VM. What needs no fabric works here: handlerkit vm set, and the embedded agent.',
-    },
-  );
+  if (machine.services !== undefined) return machine.services;
+  throw needsOverlay('This VM has no network of its own.');
+}
+
+function needsOverlay(reason: string): ToolError {
+  const sentence = "The fabric listens on Azure's own addresses, which only an overlay VM has a network for.";
+  return new ToolError('FABRIC_NEEDS_OVERLAY', `${sentence} ${reason}`, {
+    hint: 'Run the command as root, on a new VM: --vm DIR. The other commands, such as handlerkit vm set, need no fabric.',
+  });
 }
 
 /** The goal state of a VM with the embedded agent, which does not write it for itself. */

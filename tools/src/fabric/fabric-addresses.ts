@@ -73,7 +73,7 @@ export function formatConfigName({ deploymentId, vmName }: FabricIdentity): stri
 
 /** The version manifest of a handler. */
 export function formatManifestUrl(endpoints: FabricEndpoints, handlerName: string): string {
-  return `${formatOrigin(endpoints.blobs)}${BLOB_FOLDERS.manifests}${encodeURIComponent(handlerName)}_manifest.xml`;
+  return `${formatOrigin(endpoints.blobs)}${BLOB_FOLDERS.manifests}${encodeURIComponent(handlerName)}`;
 }
 
 /** The package of one version of a handler. */

@@ -323,7 +323,7 @@ describe('the blob store', () => {
     expect((await ask('PUT', `${blob}&comp=page`, { 'x-ms-range': 'bytes=7-3' }, 'x')).status).toBe(400);
   });
 
-  it.each(['/manifests/Other.Type_manifest.xml', '/packages/Contoso.Samples.Greeter__9.9.9', '/other'])(
+  it.each(['/manifests/Other.Type', '/packages/Contoso.Samples.Greeter__9.9.9', '/other'])(
     'does not know %s',
     async (path) => {
       expect((await ask('GET', `${formatOrigin(fabric.endpoints.blobs)}${path}`)).status).toBe(404);

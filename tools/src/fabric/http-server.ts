@@ -136,7 +136,8 @@ async function serve(
   const { status, subject, note } = answer;
   deps.onRequest({ ...record, status, bytes, subject, note });
   try {
-    response.writeHead(status, { ...answer.headers, ...lengthOf(status, bytes) });
+    const headers = { ...answer.headers, ...lengthOf(status, bytes), connection: 'close' };
+    response.writeHead(status, headers);
     if (answer.file === undefined || file === undefined || method === 'HEAD') response.end(body);
     else await pipeline(createReadStream(answer.file, { end: Math.max(0, file.size - 1) }), response);
   } catch {

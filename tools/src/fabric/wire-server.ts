@@ -3,6 +3,7 @@
  * Source: fabric.md 2, 3, 5; agent-contract 12.2.
  */
 import { CERTIFICATE_HEADERS, findCipher } from './certificates-answer.ts';
+import { formatSharedConfig } from './deployment-config.ts';
 import { formatExtensionsConfig } from './extensions-config.ts';
 import { type FabricEndpoints, WIRE_PROTOCOL_VERSION } from './fabric-addresses.ts';
 import type { FabricIdentity } from './fabric-identity.ts';
@@ -11,7 +12,6 @@ import type { FabricGoalState } from './goal-state-file.ts';
 import { type HealthReport, parseHealthReport } from './health-report.ts';
 import { formatHostingEnvironment } from './hosting-environment.ts';
 import { type HttpAnswer, type HttpRequest, notFound, xml } from './http-server.ts';
-import { formatSharedConfig } from './shared-config.ts';
 import { parseTelemetry, type TelemetryEvent } from './telemetry.ts';
 
 export interface WireServer {

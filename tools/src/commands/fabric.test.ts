@@ -1,0 +1,144 @@
+/** `handlerkit fabric` as a process of its own, asked from inside the VM; skipped with the reason in the title where there can be none. */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { WIRE_SERVER_ADDRESS } from '@handlerkit/sdk/contract';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { FABRIC_FILES } from '../fabric/fabric-files.ts';
+import { runCli } from '../fixtures/run-cli.ts';
+import { deps, whyNoOverlay } from '../vm/fixtures/machine-rig.ts';
+import { isAlive } from '../vm/linux-process.ts';
+import { openMachine } from '../vm/machine.ts';
+import { findState, readKeeper } from '../vm/machine-state.ts';
+
+let folder: string;
+let child: ChildProcess | undefined;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'handlerkit-fabric-'));
+});
+afterEach(async () => {
+  child?.kill('SIGKILL');
+  child = undefined;
+  await runCli(['vm', 'reset'], { cwd: folder });
+  await rm(folder, { recursive: true, force: true });
+});
+
+const noOverlay = await whyNoOverlay();
+const test = it.skipIf(noOverlay !== undefined);
+const because = noOverlay === undefined ? '' : ` (skipped: ${noOverlay})`;
+
+const CLI = [
+  '--conditions=@handlerkit/source',
+  '--import',
+  pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href,
+  fileURLToPath(new URL('../cli.ts', import.meta.url)),
+];
+
+interface Running {
+  /** Waits until stdout holds a match. */
+  shows(pattern: RegExp): Promise<string>;
+  /** Ctrl-C; gives the exit code. */
+  interrupt(): Promise<number | null>;
+}
+
+function start(...words: readonly string[]): Running {
+  const env = { PATH: process.env.PATH, HOME: folder };
+  const started = spawn(process.execPath, [...CLI, 'fabric', ...words], { cwd: folder, env });
+  child = started;
+  let [stdout, stderr] = ['', ''];
+  started.stderr.on('data', (part) => {
+    stderr += String(part);
+  });
+  const ended = once(started, 'exit');
+  return {
+    shows: (pattern) =>
+      new Promise((resolve, reject) => {
+        const look = (): void => {
+          if (pattern.test(stdout)) resolve(stdout);
+        };
+        started.stdout.on('data', (part) => {
+          stdout += String(part);
+          look();
+        });
+        look();
+        void ended.then(() => reject(new Error(`ended: ${stderr}`)));
+      }),
+    interrupt: async () => {
+      started.kill('SIGINT');
+      await ended;
+      return started.exitCode;
+    },
+  };
+}
+
+/** What a program on the VM's network gets. */
+function askInside(url: string, headers: Readonly<Record<string, string>> = {}): string {
+  const state = findState(join(folder, '.handlerkit/vm'));
+  const keeper = state === undefined ? undefined : readKeeper(state);
+  if (keeper === undefined) throw new Error('the VM does not run');
+  const script = `fetch(${JSON.stringify(url)}, { headers: ${JSON.stringify(headers)} }).then(async (answer) => console.log(answer.status, await answer.text()))`;
+  const inside = ['--target', String(keeper.pid), '--net', '--', process.execPath, '-e', script];
+  const { stdout, stderr } = spawnSync('nsenter', inside, { encoding: 'utf8', timeout: 20_000 });
+  return stdout + stderr;
+}
+
+const READY = /"metadata": "http:\/\/169\.254\.169\.254"\n\}/;
+
+describe('handlerkit fabric', { timeout: 60_000 }, () => {
+  test(`says as one document where it listens, serves the VM, and ends with Ctrl-C${because}`, async () => {
+    const running = start('--json', '--vm-settings');
+    const shown: unknown = JSON.parse(await running.shows(READY));
+    expect(shown).toEqual({
+      folder: join(folder, '.handlerkit/vm'),
+      wireServer: `http://${WIRE_SERVER_ADDRESS}`,
+      hostPlugin: `http://${WIRE_SERVER_ADDRESS}:32526`,
+      blobs: `http://${WIRE_SERVER_ADDRESS}:8080`,
+      metadata: 'http://169.254.169.254',
+    });
+    expect(askInside(`http://${WIRE_SERVER_ADDRESS}/machine/?comp=goalstate`)).toMatch(
+      /^200 [\s\S]*<Incarnation>0</,
+    );
+    expect(askInside(`http://${WIRE_SERVER_ADDRESS}:32526/versions`)).toBe('200 ["2015-09-01"]\n');
+    expect(askInside(`http://${WIRE_SERVER_ADDRESS}:32526/vmSettings`)).toContain('"FastTrack"');
+    const name = 'http://169.254.169.254/metadata/instance/compute/name?api-version=2021-02-01&format=text';
+    expect(askInside(name, { metadata: 'true' })).toBe('200 local-vm\n');
+    expect(await running.interrupt()).toBe(0);
+    const state = findState(join(folder, '.handlerkit/vm'));
+    const keeper = state === undefined ? undefined : readKeeper(state);
+    expect(keeper !== undefined && isAlive(keeper)).toBe(false);
+    const log = readFileSync(join(folder, '.handlerkit/vm', FABRIC_FILES.log), 'utf8');
+    expect(log).toMatch(/wireserver GET \/machine 200 \d+ goal state/);
+  });
+
+  test(`prints a line for each request${because}`, async () => {
+    const running = start();
+    // The first line can only come when something was asked, and something can be asked only when it listens.
+    const shown = running.shows(/^\S+Z hostplugin GET \/health 200 0 plugin health$/m);
+    const log = join(folder, '.handlerkit/vm', FABRIC_FILES.log);
+    await expect.poll(() => existsSync(log), { timeout: 20_000 }).toBe(true);
+    expect(askInside(`http://${WIRE_SERVER_ADDRESS}:32526/health`)).toMatch(/^200/);
+    await shown;
+    expect(await running.interrupt()).toBe(0);
+  });
+
+  it('says why it cannot serve a VM that shares this machine’s network, and what works instead', async () => {
+    const vm = join(folder, '.handlerkit/vm');
+    const machine = await openMachine({ stateFolder: vm, isolation: 'relocated' }, deps);
+    await machine.close();
+    const { exitCode, stderr } = await runCli(['fabric'], { cwd: folder });
+    expect(exitCode).toBe(1);
+    expect(stderr).toMatch(/error FABRIC_NEEDS_OVERLAY: .*only an overlay VM/);
+    expect(stderr).toMatch(/Try: .*as root/);
+  });
+
+  it('shows its help without the part that only the tool itself needs', async () => {
+    const { stdout } = await runCli(['fabric', '--help'], { cwd: folder });
+    expect(stdout).toContain('Ctrl-C (exit code 0)');
+    expect(stdout).not.toContain('serve <folder>');
+  });
+});
