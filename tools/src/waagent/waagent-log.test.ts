@@ -58,10 +58,11 @@ describe("the agent's log", () => {
   });
 
   it('names the configuration and the version that a command is for', () => {
-    const variables = '{"ConfigExtensionName": "first"}';
+    const folder = '/var/lib/waagent/Contoso.Greeter-0.9.1';
+    const variables = `{"ConfigExtensionName": "first", "AZURE_GUEST_AGENT_EXTENSION_PATH": "${folder}"}`;
     const news = readAll([
-      '10.000000Z INFO ExtHandler [Contoso.Greeter-0.9.1] Disable extension: [x disable]',
-      `10.100000Z INFO ExtHandler [Contoso.Greeter-0.9.1] Executing command: /x disable with environment variables: ${variables}`,
+      '10.000000Z INFO ExtHandler [Contoso.Greeter.first-0.9.1] Disable extension: [x disable]',
+      `10.100000Z INFO ExtHandler [Contoso.Greeter.first-0.9.1] Executing command: /x disable with environment variables: ${variables}`,
     ]);
     expect(news).toMatchObject([
       {

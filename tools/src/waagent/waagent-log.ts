@@ -3,8 +3,9 @@
  * Reads the lines of agent 2.7 as well as those of 2.15. Pure: text in, events out.
  * Source: WALinuxAgent `common/logger.py`, `ga/exthandlers.py` launch_command, run, report_ext_handlers_status; agent-contract 6, 13.2.
  */
+import { basename } from 'node:path';
 import type { Operation } from '@handlerkit/sdk/contract';
-import { AGENT_VARIABLES, isOperation } from '@handlerkit/sdk/contract';
+import { AGENT_VARIABLES, isOperation, parseHandlerFolder } from '@handlerkit/sdk/contract';
 import type { AgentEvent, OperationStarted } from '../agent/agent-event.ts';
 
 /** What one record of the log says that matters here. */
@@ -99,12 +100,14 @@ function readHandlerRecord(
   const start = START.exec(text);
   if (start !== null && state.operation !== undefined) {
     const former = endRunning(state, atMs, undefined);
-    const extensionName = readVariable(start[2] ?? '', AGENT_VARIABLES.extensionName);
+    const variables = start[2] ?? '';
+    const extensionName = readVariable(variables, AGENT_VARIABLES.extensionName);
+    // The brackets hold the configuration's name as well, the folder never does.
+    const folder = basename(readVariable(variables, AGENT_VARIABLES.extensionPath) ?? '');
     const started: OperationStarted = {
       kind: 'operation-started',
-      handlerName,
+      ...(parseHandlerFolder(folder) ?? { handlerName, version }),
       ...(extensionName === undefined ? {} : { extensionName }),
-      version,
       operation: state.operation,
       commandLine: start[1] ?? '',
     };
