@@ -2,16 +2,19 @@
 import type { CommandContext } from '../tool-deps.ts';
 import { formatTable } from '../ui.ts';
 import { formatInstanceView, provisioningState } from '../vm/instance-view.ts';
+import { livingKeeper } from '../vm/keeper.ts';
 import type { ViewedExtension } from '../vm/local-vm.ts';
 import { requireExtension, sayExplanations, viewExtensions, vmFolder, withLocalVm } from '../vm/local-vm.ts';
+import { findState, readMark } from '../vm/machine-state.ts';
 import { readStore } from '../vm/store.ts';
 
 export interface VmOptions {
   readonly folder: string;
 }
 
-/** Prints the extensions: a table, or with `--json` an array of resources. */
+/** Prints the extensions: a table, or with `--json` an array of resources. With `--verbose` says what the VM is, on stderr. */
 export async function vmList(options: VmOptions, context: CommandContext): Promise<void> {
+  sayMachine(vmFolder(options.folder, context), context);
   const resources = (await readViews(options.folder, context)).map(formatResource);
   context.ui.json(resources);
   const rows = resources.map((resource) => [
@@ -45,6 +48,23 @@ export async function vmInstanceView(options: VmOptions, context: CommandContext
   const views = extensions.map(formatInstanceView);
   context.ui.json(views);
   context.ui.result(JSON.stringify(views, null, 2));
+}
+
+/** What the VM was made with; nothing when there is none. It is not opened for this. */
+function sayMachine(folder: string, { ui }: CommandContext): void {
+  const state = findState(folder);
+  const mark = state === undefined ? undefined : readMark(state);
+  if (state === undefined || mark?.kind === undefined) return;
+  const isOverlay = mark.kind === 'overlay';
+  const facts = [
+    ['Folder', folder],
+    ['Agent', mark.agent ?? 'embedded'],
+    ['Isolation', mark.kind],
+    ['Network', isOverlay ? (mark.network ?? 'loopback') : 'host'],
+    ['Root', mark.rootfs ?? "this machine's"],
+    ['Running', isOverlay ? (livingKeeper(state) === undefined ? 'no' : 'yes') : 'as this machine'],
+  ];
+  ui.detail(formatTable(facts));
 }
 
 /** An extension as a resource; keys and order as `az vm extension show` prints them, and the sequence number. */

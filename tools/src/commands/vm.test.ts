@@ -266,6 +266,14 @@ describe('the other commands of the VM', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
+  it('list says what the VM is made of with --verbose, and logs that there is none', async () => {
+    expect(JSON.parse((await vm(['logs', '--json'])).stdout).error).toMatchObject({ code: 'NOT_FOUND' });
+    await set({ version: '1.0.0' });
+    const { stdout, stderr } = await vm(['list', '--verbose']);
+    expect(stderr).toMatch(/Agent +embedded\nIsolation +relocated\nNetwork +host\n/);
+    expect(stdout).toMatch(/^Name /);
+  });
+
   it.each([['show'], ['delete'], ['logs']])('%s says which extensions there are', async (command) => {
     const result = await vm([command, 'Nobody', '--json']);
     expect(result.exitCode).toBe(1);
@@ -314,6 +322,11 @@ describe('the other commands of the VM', () => {
     expect(exitCode).toBe(0);
     expect(stdout).toMatch(/^==> .*\/Contoso\.Greeter\/CommandExecution\.log <==\n/);
     expect(stdout).toContain('enabling 0');
+
+    const all = (await vm(['logs'])).stdout;
+    expect(all).toMatch(
+      /^==> .*\/waagent\.log <==\n[\s\S]*ProcessExtensionsGoalState started[\s\S]*\nenabling 0/,
+    );
 
     let isChanged = false;
     const followed = await vm(['logs', 'Greeter', '--follow'], {

@@ -144,11 +144,11 @@ function addViews(vm: Argv<{ vm: string }>, run: Run): void {
       }),
   );
   vm.command(
-    'logs <name>',
-    'Print the logs of an extension and of the commands that the agent ran for it',
+    'logs [name]',
+    'Print the logs of an extension and of the commands that the agent ran for it, or of all and the agent',
     (command) =>
       command
-        .positional('name', NAME)
+        .positional('name', ANY_NAME)
         .option('follow', { type: 'boolean', describe: 'Go on until Ctrl-C' })
         .example('$0 vm logs CustomScript --follow', 'Watch an extension at work'),
     (args) =>
@@ -182,6 +182,7 @@ function addEnds(vm: Argv<{ vm: string }>, run: Run): void {
   );
 }
 
+const ANY_NAME = { type: 'string', describe: 'Name of the extension on the VM (default: all)' } as const;
 const NAME = { type: 'string', demandOption: true, describe: 'Name of the extension on the VM' } as const;
 
 function text(describe: string): { type: 'string'; requiresArg: true; describe: string } {
