@@ -12,6 +12,12 @@ beforeEach(async () => {
 });
 afterEach(() => vm.dispose());
 
+/** The manifest of a handler that is installed. */
+async function manifestOf(): Promise<string> {
+  await vm.apply(await vm.want('1.0.0'));
+  return vm.path('1.0.0', 'HandlerManifest.json');
+}
+
 describe('a handler that is to be enabled', () => {
   it('is unpacked, installed and enabled when it is new', async () => {
     await vm.apply(await vm.want('1.0.0'));
@@ -205,6 +211,35 @@ describe('an operation that fails', () => {
     expect(await vm.calls()).toEqual(['install 1.0.0', 'install 2.0.0', 'enable 2.0.0']);
   });
 
+  it.each<[string, string]>([
+    ['{}', 'NotReady/-1: 0'],
+    ['[]', 'NotReady/-1: list index out of range'],
+    ['[{}]', "NotReady/-1: 'handlerManifest'"],
+    ['[{"handlerManifest":null}]', 'NotReady/-1: [ExtensionError] Malformed manifest file.'],
+  ])('reports the manifest %s as the agent does: %s', async (text, noted) => {
+    const packageFile = await vm.pack('1.0.0', { files: { 'HandlerManifest.json': text } });
+    await vm.apply(await vm.want('1.0.0', { packageFile }));
+    expect(await vm.noted('1.0.0')).toBe(noted);
+  });
+
+  it('says once what an agent with control of groups would limit', async () => {
+    const { handlerManifest } = JSON.parse(await readFile(await manifestOf(), 'utf8'))[0];
+    const resourceLimits = {
+      cpuQuotaPercentage: 5,
+      memoryQuotaInMB: 10,
+      services: [{ name: 'greeter.service', cpuQuotaPercentage: 20 }],
+    };
+    const files = { 'HandlerManifest.json': JSON.stringify([{ handlerManifest, resourceLimits }]) };
+    const wanted = await vm.want('2.0.0', { packageFile: await vm.pack('2.0.0', { files }) });
+    vm.events.length = 0;
+    await vm.apply(wanted);
+    await vm.apply(wanted);
+    const notes = vm.events.flatMap((event) => (event.kind === 'note' ? [event.text] : []));
+    expect(notes.filter((text) => text.includes('resourceLimits'))).toEqual([
+      'resourceLimits in the manifest limit nothing here. On a VM with systemd, where the agent controls groups, it sets CPUQuota=5% for azure-vmextensions-Contoso.Test.slice, CPUQuota=20% for greeter.service. A memory quota is only told to Microsoft, never enforced.',
+    ]);
+  });
+
   const faulty: readonly [Operation, Record<string, unknown>, string][] = [
     ['install', { installCommand: undefined }, "NotReady/-1: 'installCommand'"],
     ['install', { installCommand: null }, "NotReady/-1: 'NoneType' object has no attribute 'lstrip'"],
@@ -225,6 +260,19 @@ describe('an operation that fails', () => {
     });
     await vm.apply(await vm.want('1.0.0', { packageFile }));
     expect(await vm.state('1.0.0')).toBe('Enabled');
+  });
+});
+
+describe('other versions of a handler that is in the goal state', () => {
+  it('are left alone by the cleanup, also one whose upgrade failed', async () => {
+    await vm.apply(await vm.want('1.0.0'));
+    await vm.failOn('2.0.0', 'update', 1);
+    await vm.apply(await vm.want('2.0.0', { sequence: 1 }));
+    await vm.apply(await vm.want('1.0.0', { sequence: 2 }));
+    expect(existsSync(vm.path('2.0.0'))).toBe(true);
+    expect(await vm.state('2.0.0')).toBe('FailedUpgrade');
+    await vm.apply();
+    expect([existsSync(vm.path('1.0.0')), existsSync(vm.path('2.0.0'))]).toEqual([false, false]);
   });
 });
 

@@ -103,6 +103,40 @@ describe('several configurations', () => {
     expect(await vm.noted('1.0.0')).toBe('NotReady/0: Plugin installed but not enabled');
   });
 
+  it('that fail have a status in the agent’s own words, and the handler’s note says that there are several', async () => {
+    await runIn(vm, '1.0.0', 'enable', 'code=7\n');
+    await vm.apply(await want('1.0.0', 'web'));
+    const [status] = JSON.parse(await readFile(vm.path('1.0.0', 'status', 'web.0.status'), 'utf8'));
+    expect(status).toMatchObject({
+      version: 1,
+      status: { name: `${HANDLER}.web`, operation: 'Enable', status: 'error', code: -1 },
+    });
+    expect(Object.keys(status.status)).toEqual(['name', 'operation', 'status', 'code', 'formattedMessage']);
+    const noted = JSON.parse(await readFile(vm.path('1.0.0', 'config', 'HandlerStatus'), 'utf8'));
+    expect(noted.supports_multi_config).toBe(true);
+  });
+
+  it('keep one that was disabled for an update in the old version, with its files', async () => {
+    await vm.apply(await want('1.0.0', 'web'), await want('1.0.0', 'db'));
+    await vm.failOn('2.0.0', 'update', 7);
+    await vm.apply(await want('2.0.0', 'web', { sequence: 1 }), await want('2.0.0', 'db'));
+    expect([await stateOf('web'), await stateOf('db'), await vm.state('1.0.0')]).toEqual([
+      'disabled',
+      'disabled',
+      'Installed',
+    ]);
+    expect(await readdir(vm.path('1.0.0', 'config'))).toEqual(
+      expect.arrayContaining(['web.0.settings', 'db.0.settings']),
+    );
+  });
+
+  it('with an unknown state are an error of the configuration', async () => {
+    await vm.apply(await want('1.0.0', 'web', { extensionState: 'paused' }));
+    expect(await vm.noted('1.0.0')).toBe(
+      'NotReady/-1: Ran into config errors: [ExtensionsGoalStateError] Unknown requested state for Extension web: paused. \nPlease retry again as another operation with updated settings',
+    );
+  });
+
   it('each say why, when the handler cannot be installed', async () => {
     await vm.failOn('1.0.0', 'install', 3);
     const entries = [await want('1.0.0', 'web'), await want('1.0.0', 'db')];

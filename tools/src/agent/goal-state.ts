@@ -2,7 +2,6 @@
  * What the platform wants of a VM: which handlers, in which version and state, with which settings.
  * Source: WALinuxAgent 2.15 `common/protocol/restapi.py` Extension, ExtensionSettings; agent-contract 7.1, 12.3.
  */
-import type { ExtensionState } from '@handlerkit/sdk/contract';
 import { NO_SETTINGS_SEQUENCE } from '@handlerkit/sdk/contract';
 
 export interface GoalState {
@@ -36,8 +35,8 @@ export interface GoalStateExtension {
   readonly dependencyLevel: number;
   /** Name of one of several configurations of the handler; absent for a handler that has only one. */
   readonly extensionName?: string | undefined;
-  /** What becomes of a named configuration while its handler stays; default: `enabled`. */
-  readonly extensionState?: ExtensionState | undefined;
+  /** An `ExtensionState`: what becomes of a named configuration while its handler stays; default: `enabled`. */
+  readonly extensionState?: string | undefined;
   /** Why the agent can do nothing with this entry, in its own words; found by {@link readSettingsNodes}. */
   readonly configurationFault?: string | undefined;
 }

@@ -4,7 +4,12 @@
  * decide_version; agent-contract 7.2, 7.3.
  */
 import type { AgentActivity, HandlerState } from '@handlerkit/sdk/contract';
-import { AGENT_ACTIVITIES, AGENT_ERROR_CODES, compareVersions } from '@handlerkit/sdk/contract';
+import {
+  AGENT_ACTIVITIES,
+  AGENT_ERROR_CODES,
+  compareVersions,
+  EXTENSION_STATES,
+} from '@handlerkit/sdk/contract';
 import type { Machine } from '../vm/machine.ts';
 import { AgentError, isExtensionError, toAgentError } from './agent-error.ts';
 import { enabledEntries, readExtensionState, writeErrorStatus } from './configuration-store.ts';
@@ -156,6 +161,10 @@ async function settleExtension(context: HandlerContext, oldUninstall: number | u
   const { handler, extension, log } = context;
   const { extensionName, extensionState = 'enabled' } = extension;
   await log.info(`Requested extension state: ${extensionState}`);
+  if (!EXTENSION_STATES.some((one) => one === extensionState)) {
+    const problem = `Unknown requested state for Extension ${extensionName}: ${extensionState}`;
+    throw new AgentError('ExtensionsGoalStateError', problem, AGENT_ERROR_CODES.unknownFailure);
+  }
   if (extensionName === undefined || !isToBeDisabled(extension)) {
     await enable(context, oldUninstall);
   } else if ((await readExtensionState(handler, extensionName)) === 'disabled') {

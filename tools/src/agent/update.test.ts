@@ -114,6 +114,22 @@ describe('an update', () => {
     expect(await vm.state('1.0')).toBe('Enabled');
   });
 
+  it('of a handler without settings tells install, but not enable, of the old version’s uninstall', async () => {
+    await vm.apply(await vm.want(OLD, { settings: undefined }));
+    await vm.calls();
+    await vm.apply(await vm.want(NEW, { settings: undefined }));
+    expect((await vm.environment(NEW, 'install'))[UNINSTALL_CODE]).toBe('0');
+    expect((await vm.environment(NEW, 'enable'))[UNINSTALL_CODE]).toBe('NOT_RUN');
+  });
+
+  it('to a manifest whose updateMode is no text fails after the old version is gone', async () => {
+    await enableOld();
+    await vm.apply(await packageWith(NEW, { updateMode: 7 }));
+    expect(await vm.calls()).toEqual(['disable 1.0.0', 'update 2.0.0', 'uninstall 1.0.0']);
+    expect(await vm.noted(NEW)).toBe("NotReady/-1: 'int' object has no attribute 'lower'");
+    expect(existsSync(vm.path(OLD))).toBe(false);
+  });
+
   const installModes: readonly [unknown, boolean][] = [
     [undefined, true],
     [null, true],
@@ -274,6 +290,27 @@ describe('an update in which an operation fails', () => {
 });
 
 describe('a downgrade', () => {
+  it('goes on when the higher version’s commands fail and the lower manifest says so', async () => {
+    await enableOld(NEW);
+    await vm.failOn(NEW, 'disable', 7);
+    await vm.failOn(NEW, 'uninstall', 8);
+    await vm.apply(await packageWith(OLD, { continueOnUpdateFailure: true }));
+    expect((await vm.environment(NEW, 'update'))[DISABLE_CODE]).toBe('7');
+    expect((await vm.environment(OLD, 'install'))[UNINSTALL_CODE]).toBe('8');
+    expect((await vm.environment(OLD, 'enable'))[UNINSTALL_CODE]).toBe('8');
+    expect(await vm.state(OLD)).toBe('Enabled');
+    expect(existsSync(vm.path(NEW))).toBe(false);
+  });
+
+  it('stops with 1008 when the higher version cannot be disabled', async () => {
+    await enableOld(NEW);
+    await vm.failOn(NEW, 'disable', 7);
+    await vm.apply(await vm.want(OLD, { sequence: 1 }));
+    expect(await vm.calls()).toEqual(['disable 2.0.0']);
+    expect(await vm.noted(OLD)).toMatch(/^NotReady\/1008: \[ExtensionUpdateError\] /);
+    expect([await vm.state(NEW), await vm.state(OLD)]).toEqual(['Enabled', 'NotInstalled']);
+  });
+
   it('runs update from the old, higher version, which is told the lower one twice', async () => {
     await enableOld(NEW);
     await vm.apply(await vm.want(OLD, { sequence: 1 }));

@@ -4,7 +4,7 @@
  * Source: agent-contract 5.2 (`<THUMBPRINT>.crt`, `<THUMBPRINT>.prv`).
  */
 import { createHmac } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { readTextIfThere } from '@handlerkit/sdk';
 import { formatCertificateFiles } from '@handlerkit/sdk/contract';
 import { createCertificate, encryptProtectedSettings } from '@handlerkit/sdk/testing';
@@ -25,7 +25,9 @@ export function ensureCertificate(machine: Machine, known: Certificate | null): 
   const files = formatCertificateFiles(made.thumbprint);
   mkdirSync(machine.hostPath(machine.libFolder), { recursive: true, mode: 0o700 });
   writeSecret(machine.hostPath(`${machine.libFolder}/${files.privateKey}`), made.privateKeyFileText);
-  writeSecret(machine.hostPath(`${machine.libFolder}/${files.certificate}`), made.certificateFileText);
+  const certificate = machine.hostPath(`${machine.libFolder}/${files.certificate}`);
+  writeFileSync(certificate, made.certificateFileText, { flag: 'wx' });
+  chmodSync(certificate, 0o644);
   return { thumbprint: made.thumbprint, pem: made.certificatePem };
 }
 
@@ -56,7 +58,7 @@ function readPrivateKey(machine: Machine, thumbprint: string): string | undefine
   return readTextIfThere(machine.hostPath(`${machine.libFolder}/${privateKey}`));
 }
 
-/** 0600 from the moment it exists; the name is new with each certificate, so there is nothing to replace. */
+/** 0600 from the moment it exists, unlike the agent, which makes it 0644 and 0400 at its next start; the name is new with each certificate, so there is nothing to replace. */
 function writeSecret(path: string, text: string): void {
   writeFileSync(path, text, { mode: 0o600, flag: 'wx' });
 }
