@@ -6,6 +6,7 @@
 import { afterAll, beforeAll, describe } from 'vitest';
 import { describeCommands } from './agent-command-cases.ts';
 import { describeConfigurations } from './agent-configuration-cases.ts';
+import { describeDependencies } from './agent-dependency-cases.ts';
 import { describeHeartbeats } from './agent-heartbeat-cases.ts';
 import { describeStates } from './agent-state-cases.ts';
 import { describeStatuses } from './agent-status-cases.ts';
@@ -38,6 +39,7 @@ const GROUPS: Readonly<Record<string, CaseGroup>> = {
   'reads a status': describeStatuses,
   'reads a heartbeat': describeHeartbeats,
   'keeps several configurations apart': describeConfigurations,
+  'holds up what needs another': describeDependencies,
 };
 
 /** Registers the groups, all of them unless some are named. */
