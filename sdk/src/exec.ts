@@ -12,8 +12,9 @@ import { open } from 'node:fs/promises';
 import { constants as osConstants, tmpdir } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { CapturedOutput } from './captured-output.ts';
-import { captureOutput, openUnnamedFile, readTail } from './captured-output.ts';
+import { captureOutput, readTail } from './captured-output.ts';
 import { HandlerError } from './errors.ts';
+import { openScratchFile, scratchFolders } from './scratch-file.ts';
 
 /** How a program is run: where, with what, how long, and where its output goes. */
 export interface ExecOptions {
@@ -76,7 +77,7 @@ export const DEFAULT_CAPTURE_LIMIT_BYTES = 32 * 1024 * 1024;
 
 /**
  * Runs `argv` to its end. A program that fails is a result, not an error. Throws `COMMAND_NOT_STARTED` when it cannot
- * be started. Does not wait for processes that the child leaves behind in the background.
+ * be started, or no folder of the machine takes its temporary files. Does not wait for processes that the child leaves behind in the background.
  */
 export async function execCommand(argv: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
   if (argv.length === 0) throw new HandlerError('COMMAND_NOT_STARTED', 'no program was named');
@@ -94,7 +95,7 @@ export async function execCommand(argv: readonly string[], options: ExecOptions 
       const file = keep(await openOutputFile(path));
       return { file, readTail: () => readTail(file, tailBytes) };
     }
-    const file = keep(await openUnnamedFile(tmpdir()));
+    const file = keep(await openScratchFile(scratchFolders(tmpdir(), options)));
     const captured = captureOutput(file, captureLimitBytes, tailBytes);
     watches.push(captured);
     return { file, readTail: captured.readTail };
@@ -216,21 +217,11 @@ async function openOutputFile(path: string): Promise<FileHandle> {
   }
 }
 
-async function openInput({ stdin, stdinFile }: ExecOptions): Promise<FileHandle> {
+async function openInput(options: ExecOptions): Promise<FileHandle> {
+  const { stdin, stdinFile } = options;
   if (stdinFile !== undefined) return open(stdinFile, fsConstants.O_RDONLY);
   if (stdin === undefined) return open('/dev/null', fsConstants.O_RDONLY);
-  const handle = await openUnnamedFile(tmpdir());
-  try {
-    const bytes = Buffer.from(stdin);
-    // By position, so that the child begins to read at the beginning.
-    for (let at = 0; at < bytes.length; ) {
-      at += (await handle.write(bytes, at, bytes.length - at, at)).bytesWritten;
-    }
-    return handle;
-  } catch (thrown) {
-    await handle.close();
-    throw thrown;
-  }
+  return openScratchFile(scratchFolders(tmpdir(), options), Buffer.from(stdin));
 }
 
 /**
