@@ -5,7 +5,8 @@
  * - a number that was processed before does not run again, and keeps its finished status;
  * - a run that is alive is left alone by its own number, and ended by a newer one;
  * - a run that died ends as an error that says so, or runs again where the author allows it or it is a daemon;
- * - no status stays `transitioning`: what is known is written again, what is not known is said.
+ * - no status stays `transitioning`: what is known is written again, what is not known is said;
+ * - what another machine did counts for nothing here: a disk or an image may bring the folders of one along.
  */
 import { EXIT_CODES } from './contract/exit-codes.ts';
 import { isProcessed } from './contract/sequence.ts';
@@ -37,6 +38,7 @@ export interface EnableQuestion {
 /** Decides, and writes down what follows from it: claim, stop request, or the final status of a run that died. */
 export function decideEnable(question: EnableQuestion): EnableDecision {
   const { run, store, sequence } = question;
+  forgetIfLeftover(question);
   forgetIfRemoved(question);
   const journal = store.readJournal();
   const stored = store.readSequence();
@@ -49,6 +51,29 @@ export function decideEnable(question: EnableQuestion): EnableDecision {
   }
   question.claim();
   return { kind: 'run' };
+}
+
+/**
+ * A disk or an image that was made without removing the extensions brings the state of another machine along. Its journal
+ * says so. A number alone does so only when it is higher than the one asked for and nothing else of it is there: on one
+ * machine numbers grow, and the agent keeps status and settings of the last one, also through an update from a version
+ * that wrote no journal and through a power failure. In case of doubt nothing runs twice.
+ * Source: sdk-anchors 4, number 16; agent-contract 4.3, 4.4.
+ */
+function forgetIfLeftover({ run, store, sequence }: EnableQuestion): void {
+  const stored = store.readSequence();
+  if (store.isOfOtherMachine()) {
+    run.log.info('the state of this extension comes from another machine; it is forgotten', { stored });
+    store.forget();
+    store.forgetResults(sequence);
+    return;
+  }
+  if (stored === undefined || stored <= sequence || store.hasJournal()) return;
+  if (store.readStatus(stored) !== undefined || store.hasSettings(stored)) return;
+  const own = store.readStatus(sequence);
+  if (own !== undefined && isFinal(own.status)) return;
+  run.log.info('a number that nothing else on this machine knows of is forgotten', { stored });
+  store.forget();
 }
 
 /**

@@ -41,6 +41,7 @@ describe('after a power failure that took the journal and not mrseq', () => {
   it('it is repeated where the author allows it, but an older one is not', async () => {
     useExtension({ onInterrupted: 'rerun' });
     writeFileSync(inFolder('mrseq'), '5');
+    writeFileSync(inFolder('config/5.settings'), '');
     expect((await machine.enable(counting, {}, { sequence: 4 })).status?.status).toBe('error');
     const { status } = await machine.enable(counting, {}, { sequence: 5 });
     expect([status?.status, runs]).toEqual(['success', 1]);
@@ -96,7 +97,9 @@ it('ends as an error, with nothing begun, when the data folder cannot be used', 
   writeFileSync(machine.path('/var/lib/waagent/Contoso.Samples.Greeter.data'), 'no folder');
   const { exitCode, status, stderr } = await machine.enable(counting);
   expect([exitCode, status?.status, status?.code, runs]).toEqual([1, 'error', -12, 0]);
-  expect(stderr).toMatch(/^Enable failed: STATE_UNUSABLE: the handler's state: ENOTDIR/);
+  expect(stderr).toMatch(
+    /^Enable failed: STATE_UNUSABLE: the handler's state: \S+\.data is no folder, .+; move it away/,
+  );
 });
 
 it('does not begin when it was asked to end before, and begins at the next enable', async () => {

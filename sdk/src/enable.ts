@@ -16,6 +16,7 @@ import type { StopReason } from './journal.ts';
 import type { Limits } from './limits.ts';
 import { createLimits } from './limits.ts';
 import { withLock } from './lock.ts';
+import { readMachineIdentity } from './machine-identity.ts';
 import type { OperationRun } from './operation-run.ts';
 import { AGENT_MARGIN_SECONDS, operationContext, withLockIfPossible } from './operation-run.ts';
 import { identifyProcess } from './process-identity.ts';
@@ -100,6 +101,7 @@ function claim(run: OperationRun, store: RunStore, sequence: number): void {
       sequence,
       state: 'running',
       version: run.own.version,
+      machine: readMachineIdentity(run.host),
       process: own ?? { pid: process.pid, startTicks: -1, bootId: '' },
       children: [],
       stop: undefined,

@@ -19,6 +19,7 @@ import {
 } from './contract/json.ts';
 import type { Status } from './contract/status.ts';
 import { formatStatus, parseStatus } from './contract/status.ts';
+import type { MachineIdentity } from './machine-identity.ts';
 import type { ProcessIdentity } from './process-identity.ts';
 import { readTextIfThere, writeWholeFile } from './whole-file.ts';
 
@@ -30,6 +31,8 @@ export interface Journal {
   readonly state: 'running' | 'finished';
   /** Version of the extension that took the sequence on. */
   readonly version: string;
+  /** The machine on which that was; `undefined` when it has no identity, or in a journal of an older SDK. */
+  readonly machine?: MachineIdentity | undefined;
   readonly process: ProcessIdentity;
   /** Leaders of the process groups that the author's code started and that have not ended. */
   readonly children: readonly ProcessIdentity[];
@@ -90,11 +93,13 @@ function decodeJournal(root: Located): Journal {
   const children = member(root, 'children');
   const stop = optional(member(root, 'stop'), decodeText, undefined);
   const status = optional(member(root, 'status'), decodeString, undefined);
+  const machine = optional(member(root, 'machine'), decodeString, undefined);
   const disabled = optional(member(root, 'disabled'), decodeBoolean, false);
   return {
     sequence: decodeNumber(member(root, 'sequence')),
     state: decodeText(member(root, 'state')) === 'finished' ? 'finished' : 'running',
     version: decodeText(member(root, 'version')),
+    ...(machine !== undefined && { machine }),
     process: decodeProcess(member(root, 'process')),
     children: isAbsent(children)
       ? []

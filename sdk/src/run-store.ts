@@ -25,6 +25,7 @@ import { listFolder } from './handler-files.ts';
 import type { Host } from './host.ts';
 import type { Journal } from './journal.ts';
 import { isJournalFile, journalPath, readJournal, writeJournal } from './journal.ts';
+import { isOtherMachine, readMachineIdentity } from './machine-identity.ts';
 import { identifyProcess } from './process-identity.ts';
 import { readTextIfThere, removeUnfinishedFiles, writeWholeFile } from './whole-file.ts';
 
@@ -32,6 +33,7 @@ export interface RunStore {
   /** The number of the last sequence that was taken on; `undefined` for none, or when the file holds no number. */
   readSequence(): number | undefined;
   writeSequence(sequence: number): void;
+  /** `undefined`, too, for the journal of another machine: its processes are none of this one's. */
   readJournal(): Journal | undefined;
   writeJournal(journal: Journal, options?: { readonly durable?: boolean }): void;
   /** The status of a sequence; `undefined` when there is none, or none that can be read. */
@@ -45,8 +47,14 @@ export interface RunStore {
   hasResult(sequence: number | undefined): boolean;
   /** True when the settings file of a sequence is there. */
   hasSettings(sequence: number): boolean;
+  /** True when the journal was written on another machine, and came here with a disk or an image. */
+  isOfOtherMachine(): boolean;
+  /** True when there is a journal, whatever it holds. */
+  hasJournal(): boolean;
   /** Removes `mrseq` and the journal: nothing of this configuration was ever taken on. */
   forget(): void;
+  /** Removes the statuses of this configuration, but for an unfinished one of `sequence`. */
+  forgetResults(sequence: number): void;
   /** Removes what a process that was killed left half-written. */
   removeLeftovers(): void;
 }
@@ -83,7 +91,17 @@ export function openRunStore(
   const heartbeatPath = (): string => placed(environment.heartbeatFile, HEARTBEAT_FILE);
   const statusPath = (sequence: number): string =>
     join(statusFolder(), formatStatusFile(sequence, extensionName));
+  const here = readMachineIdentity(host);
+  const isForeign = (value: Journal | undefined): boolean => isOtherMachine(value?.machine, here);
   const readStatus = (sequence: number): Status | undefined => readStatusFile(statusPath(sequence));
+  /** Names of the status files of this configuration, without an unfinished one of `unfinished`. */
+  const results = (unfinished: number | undefined): string[] =>
+    listFolder(statusFolder()).filter((name) => {
+      const parsed = parseStatusFile(name);
+      if (parsed === undefined || parsed.extensionName !== extensionName) return false;
+      const status = parsed.sequence === unfinished ? readStatus(parsed.sequence) : undefined;
+      return status === undefined || isFinal(status.status);
+    });
   return {
     readSequence: () => {
       const path = homePath(formatSequenceFile(extensionName));
@@ -96,7 +114,12 @@ export function openRunStore(
     },
     writeSequence: (sequence) =>
       writeWholeFile(homePath(formatSequenceFile(extensionName)), formatSequence(sequence)),
-    readJournal: () => readJournal(journal()),
+    readJournal: () => {
+      const value = readJournal(journal());
+      return isForeign(value) ? undefined : value;
+    },
+    isOfOtherMachine: () => isForeign(readJournal(journal())),
+    hasJournal: () => existsSync(journal()),
     writeJournal: (value, options) => writeJournal(journal(), value, options),
     readStatus,
     writeStatus: (sequence, status, options) => {
@@ -112,13 +135,7 @@ export function openRunStore(
     removeJournal: () => rmSync(journal(), { force: true }),
     writeHeartbeat: (heartbeat) =>
       writeWholeFile(heartbeatPath(), formatHeartbeat(heartbeat), { durable: false }),
-    hasResult: (sequence) =>
-      listFolder(statusFolder()).some((name) => {
-        const parsed = parseStatusFile(name);
-        if (parsed === undefined || parsed.extensionName !== extensionName) return false;
-        const status = parsed.sequence === sequence ? readStatus(sequence) : undefined;
-        return status === undefined || isFinal(status.status);
-      }),
+    hasResult: (sequence) => results(sequence).length > 0,
     hasSettings: (sequence) =>
       existsSync(
         join(placed(environment.configFolder, CONFIG_FOLDER), formatSettingsFile(sequence, extensionName)),
@@ -126,6 +143,9 @@ export function openRunStore(
     forget: () => {
       rmSync(homePath(formatSequenceFile(extensionName)), { force: true });
       rmSync(journal(), { force: true });
+    },
+    forgetResults: (sequence) => {
+      for (const name of results(sequence)) rmSync(join(statusFolder(), name), { force: true });
     },
     removeLeftovers: () => {
       const isRunning = (pid: number): boolean => identifyProcess(host, pid) !== undefined;
