@@ -35,6 +35,16 @@ describe('the data folder', () => {
     expect(existsSync(data.path)).toBe(false);
   });
 
+  it('says what to do when a file has its name', () => {
+    writeFileSync(join(lib, 'A.B.data'), '');
+    expect(() => open('1.0.0').create()).toThrow(
+      expect.objectContaining({
+        code: 'STATE_UNUSABLE',
+        message: `${lib}/A.B.data is no folder, and the extension keeps its data in a folder of that name; move it away and apply the settings again`,
+      }),
+    );
+  });
+
   it('belongs to nobody, then to the version that claimed it', () => {
     const data = open('1.0.0');
     data.create();

@@ -7,7 +7,7 @@ import { mkdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { HandlerState } from './contract/package-layout.ts';
 import { CONFIG_FOLDER, HANDLER_STATE_FILE } from './contract/package-layout.ts';
-import { isSystemError } from './errors.ts';
+import { HandlerError, isSystemError } from './errors.ts';
 import type { HandlerFolder } from './handler-files.ts';
 import { siblingFolder } from './handler-files.ts';
 import type { Host } from './host.ts';
@@ -19,7 +19,7 @@ const OWNER_FILE = '.owner';
 export interface DataFolder {
   /** Absolute path, as the handler sees it. */
   readonly path: string;
-  /** Makes the folder with mode 0700 when it is not there. */
+  /** Makes the folder with mode 0700 when it is not there. Throws `STATE_UNUSABLE` when something else has its name. */
   create(): void;
   exists(): boolean;
   /** The version that owns the data; `undefined` when nobody has claimed it. */
@@ -57,6 +57,11 @@ export function openDataFolder(host: Host, own: HandlerFolder, name: string): Da
         mkdirSync(host.path(path), { mode: 0o700 });
       } catch (thrown) {
         if (!isSystemError(thrown, 'EEXIST')) throw thrown;
+        if (isFolder(host.path(path))) return;
+        throw new HandlerError(
+          'STATE_UNUSABLE',
+          `${path} is no folder, and the extension keeps its data in a folder of that name; move it away and apply the settings again`,
+        );
       }
     },
     exists: () => isFolder(host.path(path)),

@@ -79,7 +79,7 @@ export async function readHandlerEnvironment(host: Host, folder: HandlerFolder):
 export function findSequence(
   host: Host,
   variables: AgentVariables,
-  environment: HandlerEnvironment,
+  environment: Pick<HandlerEnvironment, 'configFolder'>,
 ): number | undefined {
   if (variables.sequenceNumber !== undefined) return variables.sequenceNumber;
   let newest: { sequence: number; timeMs: number } | undefined;

@@ -1,18 +1,19 @@
 /**
  * One operation of a handler from beginning to end: this is what the agent runs. Gives the exit code; never throws.
  */
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { parseAgentVariables } from './contract/agent-variables.ts';
 import { EXIT_CODES } from './contract/exit-codes.ts';
 import { ContractError } from './contract/json.ts';
 import type { Operation } from './contract/operations.ts';
 import { isOperation, OPERATION_TITLES, OPERATIONS } from './contract/operations.ts';
-import { formatStatusFile, STATUS_FOLDER } from './contract/package-layout.ts';
+import { CONFIG_FOLDER, formatStatusFile, STATUS_FOLDER } from './contract/package-layout.ts';
 import { cutText, formatStatus, isFinal } from './contract/status.ts';
 import { enable } from './enable.ts';
 import { HandlerError, toHandlerError } from './errors.ts';
 import { EXTENSION_FILE, parseExtensionDescription } from './extension-description.ts';
 import type { HandlerDefinition } from './handler.ts';
+import { findSequence } from './handler-files.ts';
 import type { Host } from './host.ts';
 import type { OperationRun } from './operation-run.ts';
 import { startOperation } from './operation-run.ts';
@@ -68,7 +69,7 @@ export async function runOperation<Public, Protected>(
     const error = fromContract(thrown);
     run?.log.error(error.message, { code: error.code });
     if (title === OPERATION_TITLES.enable && error.code !== 'LOCKED')
-      reportEarlyFailure(deps.host, run, error, redactor.redact);
+      reportEarlyFailure(deps, run, error, redactor.redact);
     sayError(error);
     return error.exitCode === EXIT_CODES.done ? EXIT_CODES.handlerError : error.exitCode;
   }
@@ -87,21 +88,24 @@ async function perform<Public, Protected>(
 
 /**
  * Enable failed before its own reporting began (no environment, no data folder, no lock). Without a status the agent
- * would show a launcher's `transitioning` for ever, so an error is left where the agent looks, if that can be known.
+ * would show a launcher's `transitioning` for ever, so an error is left where the agent looks, by the launcher's own rule:
+ * the agent's variables, else the folder above the program's and the settings file that was written last.
  * A finished status stays. Whoever holds the lock may be working on this sequence, and then reports it.
  */
 function reportEarlyFailure(
-  host: Host,
+  { host, programPath }: LifecycleDeps,
   run: OperationRun | undefined,
   error: HandlerError,
   redact: (text: string) => string,
 ): void {
   try {
-    const { extensionPath, sequenceNumber, extensionName } = parseAgentVariables(host.env);
-    const sequence = run?.sequence ?? sequenceNumber;
-    const folder = run?.environment.statusFolder ?? (extensionPath && join(extensionPath, STATUS_FOLDER));
-    if (sequence === undefined || folder === undefined || folder === '') return;
-    const path = host.path(join(folder, formatStatusFile(sequence, extensionName)));
+    const variables = parseAgentVariables(host.env);
+    const base = variables.extensionPath ?? dirname(dirname(programPath));
+    const configFolder = run?.environment.configFolder ?? join(base, CONFIG_FOLDER);
+    const sequence = run?.sequence ?? findSequence(host, variables, { configFolder });
+    if (sequence === undefined) return;
+    const folder = run?.environment.statusFolder ?? join(base, STATUS_FOLDER);
+    const path = host.path(join(folder, formatStatusFile(sequence, variables.extensionName)));
     const present = readStatusFile(path);
     if (present !== undefined && isFinal(present.status)) return;
     const status = errorStatus('enable', error, host.now());
