@@ -65,8 +65,8 @@ async function expectUnreadable(decrypted: Promise<unknown>): Promise<void> {
   expect({ ...error, message: error.message, cause: error.cause }).toEqual({
     name: 'HandlerError',
     code: 'PROTECTED_SETTINGS_UNREADABLE',
-    clarificationCode: -22,
-    statusCode: -22,
+    clarificationCode: -21,
+    statusCode: -21,
     exitCode: 53,
     cause: undefined,
     message:

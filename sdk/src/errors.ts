@@ -25,8 +25,8 @@ export const ERROR_TABLE = {
   POLICY_INVALID: { exitCode: EXIT_CODES.configurationError, statusCode: 81 },
   /** The certificate of the protected settings is not on the VM. */
   CERTIFICATE_NOT_FOUND: { exitCode: EXIT_CODES.configurationError, statusCode: -20 },
-  /** The protected settings cannot be decrypted. One code for every cause. */
-  PROTECTED_SETTINGS_UNREADABLE: { exitCode: EXIT_CODES.configurationError, statusCode: -22 },
+  /** The protected settings cannot be decrypted, or are no object. One code for every cause, that of unreadable settings. */
+  PROTECTED_SETTINGS_UNREADABLE: { exitCode: EXIT_CODES.configurationError, statusCode: -21 },
   /** The handler's own state cannot be read or written. */
   STATE_UNUSABLE: { exitCode: EXIT_CODES.handlerError, statusCode: -12 },
   /** Another process of this handler holds the lock and did not let go in time. */

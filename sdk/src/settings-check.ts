@@ -9,6 +9,7 @@ import type { SettingsDefinition } from './handler.ts';
 import type { HideValues } from './hidden-values.ts';
 import { createValueHider } from './hidden-values.ts';
 import { nearestName } from './near-miss.ts';
+import { shownProtectedKey } from './protected-key.ts';
 import type { SchemaIssue } from './schema-issues.ts';
 import { readIssues } from './schema-issues.ts';
 import type { SchemaKeys } from './schema-keys.ts';
@@ -25,7 +26,12 @@ export interface SettingsHalves<Public, Protected> {
 /** The typed settings with warnings for the log, or what is wrong with them, one problem a line. No text holds a value. */
 export type SettingsVerdict<Public, Protected> =
   | { readonly settings: SettingsHalves<Public, Protected>; readonly warnings: readonly string[] }
-  | { readonly settings?: undefined; readonly problem: string };
+  | {
+      readonly settings?: undefined;
+      readonly problem: string;
+      /** True when no schema was asked: no extension can take such settings. */
+      readonly isUnfit?: boolean;
+    };
 
 /** Objects and arrays inside each other, at most; far more than settings have, and far less than a stack holds. */
 export const DEEPEST_SETTINGS = 100;
@@ -43,7 +49,7 @@ export async function checkSettings<Public, Protected>(
   const unfit = HALVES.map(({ half, key }) => refuseStructure(given[half], key)).find(
     (one) => one !== undefined,
   );
-  if (unfit !== undefined) return { problem: unfit };
+  if (unfit !== undefined) return { problem: unfit, isUnfit: true };
   const open = await runSchema(definition?.public, given.public);
   const hidden = await runSchema(definition?.protected, given.protected);
   const keys = keysOfBoth(definition);
@@ -176,7 +182,9 @@ function describeIssue(
 }
 
 function describeUnknown(half: Half, path: SettingsPath, keys: KeysOfHalves): string {
-  const name = formatKey(String(path.at(-1)));
+  const key = String(path.at(-1));
+  const known = keys[half]?.at(path.slice(0, -1)) ?? [];
+  const name = half === 'protected' ? shownProtectedKey(key, known) : formatKey(key);
   return `${formatPath(keyOf(half), path.slice(0, -1))}: unknown key \`${name}\`${hintFor(half, path, keys)}`;
 }
 

@@ -69,6 +69,8 @@ describe('settings in an enable', () => {
     const outcome = await machine.run(defineHandler({ async enable() {} }), 'enable', { sequence });
     expect(outcome.exitCode).toBe(53);
     expect(outcome.status?.message).toContain(`publicSettings: ${reason}`);
+    // Settings that no extension can take are unreadable ones, whichever half it is.
+    expect(outcome.status?.code).toBe(-21);
   });
 
   it('take of a key that is written twice the last, and numbers as JavaScript reads them', async () => {
@@ -119,3 +121,34 @@ async function sourceOf(sequence: number, warnings: string[]): Promise<SettingsS
   const log = { warn: (message: string) => void warnings.push(message) };
   return { host, own, environment, sequence, extensionName: undefined, redactor: createRedactor(), log };
 }
+
+describe('the protected half', () => {
+  const own = createTestMachine();
+  afterAll(() => own.remove());
+
+  it('are -21 as well when the protected half holds __proto__', async () => {
+    const secret: Record<string, unknown> = JSON.parse('{"__proto__":{"name":"Ada"}}');
+    const outcome = await own.enable(
+      defineHandler({ async enable() {} }),
+      { protected: secret },
+      { sequence: 7 },
+    );
+    expect([outcome.exitCode, outcome.status?.code]).toEqual([53, -21]);
+    expect(outcome.status?.message).toContain('protectedSettings: a key must not be called __proto__');
+  });
+
+  it('show no name of a protected key that may be a secret, in no text', async () => {
+    const secret = 'AccountKey=hunter2==';
+    const given = { public: { name: 'Ada' }, protected: { [secret]: 1 } };
+    const refused = await own.enable(handler, given, { sequence: 8 });
+    expect(refused.status?.message).toContain('protectedSettings: unknown key `[hidden] (20 characters)`\n');
+    const ignoring = defineHandler({
+      settings: { protected: z.object({ password: z.string().optional() }) },
+      async enable() {},
+    });
+    const warned = await own.enable(ignoring, given, { sequence: 9 });
+    expect(warned.exitCode).toBe(0);
+    expect(own.readLog()).toContain('unknown key `[hidden] (20 characters)` (it is ignored)');
+    expect(JSON.stringify([refused, warned]) + own.readLog()).not.toContain('hunter2==');
+  });
+});

@@ -9,7 +9,7 @@ import { ContractError } from './contract/json.ts';
 import { formatCertificateFiles, formatSettingsFile } from './contract/package-layout.ts';
 import { parseThumbprint } from './contract/protected-settings.ts';
 import type { Settings } from './contract/settings.ts';
-import { HandlerError } from './errors.ts';
+import { ERROR_TABLE, HandlerError } from './errors.ts';
 import type { HandlerDefinition, Logger } from './handler.ts';
 import type { HandlerFolder } from './handler-files.ts';
 import { readSettings } from './handler-files.ts';
@@ -53,6 +53,7 @@ export async function openSettings<Public, Protected>(
       'SETTINGS_INVALID',
       `${file}: ${verdict.problem}
 Correct the settings and apply them again.`,
+      verdict.isUnfit === true ? { statusCode: ERROR_TABLE.SETTINGS_UNREADABLE.statusCode } : {},
     );
   for (const warning of verdict.warnings) source.log.warn(`${file}: ${warning}`);
   return verdict.settings;

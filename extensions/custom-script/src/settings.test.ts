@@ -185,6 +185,16 @@ describe('one half of the settings', () => {
     ],
     [
       command,
+      { comandToExecute: 'id' },
+      `${PROTECTED}(root): Additional property comandToExecute is not allowed (did you mean 'commandToExecute'?)`,
+    ],
+    [
+      command,
+      { 'AccountKey=canary': 'x' },
+      `${PROTECTED}(root): Additional property [hidden] (17 characters) is not allowed`,
+    ],
+    [
+      command,
       { managedIdentity: [] },
       `${PROTECTED}managedIdentity: Invalid type. Expected: object, given: array`,
     ],

@@ -3,7 +3,7 @@
  * and every problem is listed, in the words and with the codes of the original; its first problem gives the code.
  * Source: Custom Script 2.1.19 section 2. No text holds a value.
  */
-import { nearestName } from '@handlerkit/sdk';
+import { nearestName, shownProtectedKey } from '@handlerkit/sdk';
 import * as z from 'zod/mini';
 import type { Environment } from './environment.ts';
 import { checkEnvironment, isLoaderVariable, readEnvironment } from './environment.ts';
@@ -138,7 +138,7 @@ function checkHalf(
   for (const issue of result.error?.issues ?? []) {
     if (issue.code === 'unrecognized_keys') {
       for (const key of issue.keys)
-        add(`(root): Additional property ${key} is not allowed${hint(key, half)}`);
+        add(`(root): Additional property ${shownKey(key, half)} is not allowed${hint(key, half)}`);
       continue;
     }
     const place = issue.path.length === 0 ? '(root)' : issue.path.join('.');
@@ -245,6 +245,11 @@ function pick(
   if (typeof first === 'string' && first !== '') return { text: first, isProtected: false };
   if (typeof second === 'string' && second !== '') return { text: second, isProtected: true };
   return undefined;
+}
+
+/** A secret may have slipped into the place of a key. */
+function shownKey(key: string, half: 'public' | 'protected'): string {
+  return half === 'public' ? key : shownProtectedKey(key, KEYS.protected);
 }
 
 function hint(key: string, half: 'public' | 'protected'): string {
