@@ -31,11 +31,14 @@ function plainName(hostname: string): string {
   const name = hostname.toLowerCase().replace(/\.$/, '');
   if (!name.startsWith('[')) return name;
   const address = name.slice(1, -1);
-  const [, high, low] = /^::ffff:([\da-f]{1,4}):([\da-f]{1,4})$/.exec(address) ?? [];
-  if (high === undefined || low === undefined) return address;
+  const [, high = '0', low] = IPV4_INSIDE.exec(address) ?? [];
+  if (low === undefined) return address;
   const bits = [Number.parseInt(high, 16), Number.parseInt(low, 16)];
   return bits.flatMap((part) => [part >> 8, part & 255]).join('.');
 }
+
+/** Mapped, translated and compatible addresses, and those of NAT64. Source: RFC 4291 2.5.5; RFC 2765 2.1; RFC 6052 2.1. */
+const IPV4_INSIDE = /^(?:::ffff:(?:0:)?|64:ff9b::|::)([\da-f]{1,4}):([\da-f]{1,4})$/;
 
 function isIpv4(name: string): boolean {
   return /^\d+\.\d+\.\d+\.\d+$/.test(name);

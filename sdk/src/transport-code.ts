@@ -24,6 +24,16 @@ export function isTimeoutCode(code: string): boolean {
   return code === 'ETIMEDOUT' || (code.startsWith('UND_ERR_') && code.endsWith('_TIMEOUT'));
 }
 
+/** The head of the answer breaks HTTP's rules, or is longer than any program takes. The same would come again. */
+export function isMalformedAnswer(code: string): boolean {
+  return MALFORMED_ANSWER.has(code);
+}
+
+/** The body is not in the encoding that its head names: codes of zlib, and of bun's decoders. */
+export function isDecodingCode(code: string): boolean {
+  return code.startsWith('Z_') || /^(?:Zlib|Brotli\w*|Zstd\w*)Error$/.test(code);
+}
+
 /** What a code says to a person. */
 export function describeTransportCode(code: string): string {
   return CODE_WORDS[code] ?? 'the connection failed';
@@ -35,6 +45,17 @@ const UNKNOWN_AUTHORITY: ReadonlySet<string> = new Set([
   'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
   'UNABLE_TO_GET_ISSUER_CERT',
   'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+]);
+
+const MALFORMED_ANSWER: ReadonlySet<string> = new Set([
+  'Malformed_HTTP_Response',
+  'InvalidContentLength',
+  'UnsupportedTransferEncoding',
+  'UND_ERR_HEADERS_OVERFLOW',
+  'HPE_HEADER_OVERFLOW',
+  'HPE_INVALID_HEADER_TOKEN',
+  'HPE_INVALID_CONTENT_LENGTH',
+  'HPE_UNEXPECTED_CONTENT_LENGTH',
 ]);
 
 const CODE_WORDS: Readonly<Record<string, string>> = {

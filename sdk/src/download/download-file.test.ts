@@ -217,10 +217,15 @@ describe('a download that fails', () => {
     expect(await failureOf(get(cut.url))).toMatchObject({ kind: 'body' });
   });
 
-  it('a packed body that is corrupt is tried once more and then given up', async () => {
-    const { url, seen } = await serve(whole('no gzip', { 'content-encoding': 'gzip' }));
+  it('a packed body that is corrupt, or a head that is too large, is given up at once', async () => {
+    const { url, seen } = await serve(
+      whole('no gzip', { 'content-encoding': 'gzip' }),
+      whole('x', { 'x-large': 'a'.repeat(200_000) }),
+    );
     expect(await failureOf(get(url))).toMatchObject({ kind: 'body' });
-    expect(seen.length).toBeLessThanOrEqual(2);
+    expect(seen).toHaveLength(1);
+    expect(await failureOf(get(url))).toMatchObject({ kind: 'transport' });
+    expect([seen.length, pauses]).toEqual([2, []]);
   });
 
   it('a wrong checksum of the caller is an error at once, of the server after a second try', async () => {

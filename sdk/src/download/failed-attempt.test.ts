@@ -46,7 +46,25 @@ describe('a failed connection', () => {
       'always',
       'the response from h broke off before the file was complete (UND_ERR_SOCKET). Please try again',
     ],
-    ['Z_DATA_ERROR', 'body', 'body', 'once', 'the response from h cannot be unpacked (Z_DATA_ERROR)'],
+    ...['Z_DATA_ERROR', 'ZlibError', 'BrotliDecompressionError', 'ZstdDecompressionError'].map(
+      (code): [string, 'body', 'body', 'never', string] => [
+        ...([code, 'body', 'body', 'never'] as const),
+        `the response from h cannot be unpacked (${code}); correct the content encoding that the server names`,
+      ],
+    ),
+    [
+      'Z_BUF_ERROR',
+      'body',
+      'body',
+      'once',
+      'the response from h cannot be unpacked (Z_BUF_ERROR); correct the content encoding that the server names',
+    ],
+    ...['Malformed_HTTP_Response', 'UND_ERR_HEADERS_OVERFLOW', 'HPE_INVALID_CONTENT_LENGTH'].map(
+      (code): [string, 'request', 'transport', 'never', string] => [
+        ...([code, 'request', 'transport', 'never'] as const),
+        `the answer of h is no valid HTTP or has too large headers (${code}); check the server and the URL`,
+      ],
+    ),
   ])('%s in the %s is of the kind %s and tried again: %s', (code, during, kind, retry, detail) => {
     expect(transportFailure(failed(code), 'h', during)).toMatchObject({ details: { kind, detail }, retry });
   });

@@ -1,7 +1,14 @@
 /** One attempt to download a file failed: how, and whether another can help. */
 import { isSystemError } from '../errors.ts';
 import { parseRetryAfter, TRANSIENT_STATUS } from '../retry-schedule.ts';
-import { describeTransportCode, isTimeoutCode, isTrustCode, transportCode } from '../transport-code.ts';
+import {
+  describeTransportCode,
+  isDecodingCode,
+  isMalformedAnswer,
+  isTimeoutCode,
+  isTrustCode,
+  transportCode,
+} from '../transport-code.ts';
 import type { DownloadFailureDetails } from './download-error.ts';
 
 /** Whether another try can help: `once` where each costs long or seldom helps. */
@@ -47,9 +54,15 @@ export function refusalOf(response: Response, host: string, nowMs: number): Fail
 export function transportFailure(thrown: unknown, host: string, during: 'request' | 'body'): FailedAttempt {
   const code = transportCode(thrown);
   if (isTimeoutCode(code)) return timeoutFailure(host, `no answer (${code})`, 'always');
-  // Bun's decoder and zlib name their errors so: the same bytes would come again.
-  if (code.startsWith('Z_') || code === 'ZlibError') {
-    return bodyFailure(host, `the response from ${host} cannot be unpacked (${code})`, 'once');
+  if (isDecodingCode(code)) {
+    // The same bytes would come again; but to Node a body that was cut looks like this one.
+    const retry = code === 'Z_BUF_ERROR' ? 'once' : 'never';
+    const text = `the response from ${host} cannot be unpacked (${code}); correct the content encoding that the server names`;
+    return bodyFailure(host, text, retry);
+  }
+  if (isMalformedAnswer(code)) {
+    const text = `the answer of ${host} is no valid HTTP or has too large headers (${code}); check the server and the URL`;
+    return new FailedAttempt({ kind: 'transport', host, detail: text }, 'never');
   }
   if (during === 'body') {
     const text = `the response from ${host} broke off before the file was complete (${code}). Please try again`;

@@ -70,6 +70,8 @@ describe('redirectTarget', () => {
     ['file:///etc/canary', 'to something that is not http or https'],
     ['ftp://h/canary', 'to something that is not http or https'],
     ['https://:99999/canary', 'not a valid URL'],
+    ['\\\\canary', 'not a valid URL'],
+    ['https://h\\canary', 'not a valid URL'],
     ['https://169.254.169.254/canary', 'link-local'],
     ['https://0xa9fea9fe/canary', 'link-local'],
     ['https://[::ffff:169.254.169.254]/canary', 'link-local'],

@@ -44,7 +44,8 @@ export async function requestFile(
 
 /** Where a redirect leads. Throws a {@link FailedAttempt} when it may not be followed. */
 export function redirectTarget(from: URL, location: string): URL {
-  if (!URL.canParse(location, from.href))
+  // A backslash is part of no URL; the parser would take it for a slash, and what follows for a host.
+  if (!URL.canParse(location, from.href) || /^[^?#]*\\/.test(location))
     throw refusal(from, 'redirects to an address that is not a valid URL');
   const to = new URL(location, from);
   if (to.protocol !== 'http:' && to.protocol !== 'https:') {

@@ -34,6 +34,17 @@ it.each<[string, string]>([
   ['https://h/x/script.sh', 'the name is script.sh'],
   [`ftp://h/canary${SAS}`, '[REDACTED] is not a valid url: its scheme must be http or https, but is ftp'],
   ['file:///etc/canary', '[REDACTED] is not a valid url'],
+  ...[
+    ...[
+      '169.254.169.254',
+      '2852039166',
+      '0xA9FEA9FE',
+      '0251.254.169.254',
+      '169.254.169.254.',
+      '168.63.129.16',
+    ],
+    ...['[fe80::1]', '[FEBF::1]', '[::ffff:169.254.169.254]', '[::ffff:a9fe:a9fe]', 'user:canary@169.254.1'],
+  ].map((host): [string, string] => [`http://${host}/canary${SAS}`, 'its host is a link-local address']),
   ['http:canary', '[REDACTED] is not a valid url: it names no host'],
   ['canary', 'unable to parse URL: "[REDACTED]"'],
 ])('%.60s is refused before any download', (uri, text) => {

@@ -3,6 +3,7 @@
  * the folder is an error before anything is downloaded. Texts show no more of a URL than its origin.
  * Source: Custom Script 2.1.19 section 4.
  */
+import { isPlatformAddress } from '@handlerkit/sdk';
 import { scriptError } from '../errors.ts';
 import type { FileUri } from '../file-uri.ts';
 import { SCRIPT_FILE } from '../script.ts';
@@ -39,6 +40,12 @@ export function planDownloads(fileUris: readonly FileUri[]): readonly PlannedFil
       );
     }
     if (!/^https?:\/\/[^/]/i.test(uri)) throw refuse('[REDACTED] is not a valid url: it names no host');
+    // The services there answer any program of the VM, and give away what is root's: tokens, certificates, settings.
+    if (isPlatformAddress(url.hostname)) {
+      throw refuse(
+        '[REDACTED] is not a valid url: its host is a link-local address or one of the platform, from which nothing is downloaded; name another host',
+      );
+    }
     if (!isDecodable(url.username) || !isDecodable(url.password))
       throw refuse('unable to parse URL: "[REDACTED]"');
     const name = fileName(url);
