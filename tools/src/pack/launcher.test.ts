@@ -269,6 +269,69 @@ describe.each(shells.map((shell) => ({ shell, title: shell.join(' ') })))('in $t
     expect(readStatus(3, 'web-1 [a]').status).toBe('transitioning');
   });
 
+  it.each<[string, Record<string, string>, string[]]>([
+    ['007', { ConfigSequenceNumber: '007' }, ['7.status']],
+    ['000', { ConfigSequenceNumber: '000' }, ['0.status']],
+    ['15 digits', { ConfigSequenceNumber: '123456789012345' }, ['123456789012345.status']],
+    ['16 digits', { ConfigSequenceNumber: '1234567890123456' }, []],
+    ['20 digits', { ConfigSequenceNumber: '99999999999999999999' }, []],
+    ['no number', { ConfigSequenceNumber: '1e3' }, []],
+    ['a name with a slash', { ConfigSequenceNumber: '3', ConfigExtensionName: '../a' }, []],
+  ])('names the placeholder as the program does, or leaves none: %s', async (_, env, names) => {
+    await install(true);
+    writeFileSync(join(base, 'enable'), 'echo done >ran');
+    expect(start(shell, ['enable'], env).status).toBe(0);
+    await awaitFile(join(base, 'ran'));
+    expect(await readdir(join(base, 'status'))).toEqual(names);
+  });
+
+  it('lets the program answer a wrong usage of enable, and leaves no placeholder', async () => {
+    await install(true);
+    writeFileSync(join(base, 'enable'), 'echo "$#"; exit 2');
+    const result = start(shell, ['enable', 'extra'], { ConfigSequenceNumber: '4' });
+    expect([result.status, result.stdout]).toEqual([2, '1\n']);
+    expect(await readdir(join(base, 'status'))).toEqual([]);
+  });
+
+  it.each([
+    ['an empty PATH', { PATH: '' }],
+    ['no PATH', {}],
+  ])('finds the system’s programs with %s, and so does its program', async (_, env) => {
+    await install(true);
+    writeFileSync(join(base, 'enable'), 'id -u >ran.tmp; echo "$PATH" >>ran.tmp; mv ran.tmp ran');
+    const [program = '', ...rest] = shell;
+    const real = execFileSync('sh', ['-c', `command -v ${program}`], { encoding: 'utf8' }).trim();
+    const result = spawnSync(real, [...rest, join(base, LAUNCHER_FILE), 'enable'], {
+      cwd: base,
+      env: { ConfigSequenceNumber: '0', ...env },
+      encoding: 'utf8',
+    });
+    expect([result.status, result.stderr]).toEqual([0, '']);
+    expect(readStatus(0).status).toBe('transitioning');
+    const [id, path] = (await awaitFile(join(base, 'ran'))).split('\n');
+    expect([id, path !== '']).toEqual([String(process.getuid?.()), true]);
+  });
+
+  it('keeps from the program what would make another one of it, and nothing else', async () => {
+    await install(false);
+    writeFileSync(join(base, 'install'), 'env | cut -d= -f1 | grep -E "^(BUN|NODE)" | sort');
+    const misleading = [
+      'BE_BUN',
+      'OPTIONS',
+      'INSPECT',
+      'INSPECT_PRELOAD',
+      'INSPECT_CONNECT_TO',
+      'INSPECT_NOTIFY',
+    ];
+    const env = Object.fromEntries(misleading.map((name) => [`BUN_${name}`, '1']));
+    const result = start(shell, ['install'], {
+      ...env,
+      BUN_CONFIG_VERBOSE_FETCH: 'curl',
+      NODE_OPTIONS: '-v',
+    });
+    expect([result.status, result.stdout]).toEqual([0, 'NODE_OPTIONS\n']);
+  });
+
   it('never replaces a status by the placeholder', async () => {
     await install(true);
     writeFileSync(join(base, 'enable'), 'echo done >ran');
