@@ -86,6 +86,18 @@ const FIELDS = [
 
 type Field = (typeof FIELDS)[number][0];
 
+/**
+ * The reason why the agent dropped an event, as {@link parseEventFile} gives it, with what an author is to do about it.
+ */
+export function explainDroppedEvent(reason: string): string {
+  if (reason.startsWith('MissingKeyError')) {
+    return `${reason}; an event needs Version, Timestamp, TaskName, EventLevel, Message, EventPid, EventTid and OperationId`;
+  }
+  if (reason.startsWith('OversizeEventError')) return `${reason}; shorten its texts`;
+  if (reason.startsWith('EmptyMessageError')) return reason;
+  return `${reason}; every value must be a text, and EventPid and EventTid may be whole numbers`;
+}
+
 /** An event as the agent sends it on: all texts, trimmed. */
 export type CollectedEvent = Readonly<Record<Field, string>>;
 

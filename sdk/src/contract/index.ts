@@ -1,6 +1,7 @@
 /** The contract between the Azure Linux Agent and a handler: one file per artefact, pure. */
 export * from './agent-configuration.ts';
 export * from './agent-errors.ts';
+export * from './agent-messages.ts';
 export * from './agent-policy.ts';
 export * from './agent-status.ts';
 export * from './agent-variables.ts';

@@ -9,6 +9,7 @@ import {
   ContractError,
   EVENT_LIMITS,
   EVENTS_FOLDER,
+  explainDroppedEvent,
   isEventFile,
   parseEventFile,
   pythonJsonError,
@@ -104,23 +105,16 @@ async function readEvents(path: string, file: string, deps: EventDeps): Promise<
 }
 
 function order({ events, dropped }: ReturnType<typeof parseEventFile>): readonly Taken[] {
-  return [...events.map((event) => ({ event })), ...dropped.map((reason) => ({ dropped: explain(reason) }))];
+  return [
+    ...events.map((event) => ({ event })),
+    ...dropped.map((reason) => ({ dropped: explainDroppedEvent(reason) })),
+  ];
 }
 
 function tooLarge(size: number): string {
   const megabytes = (size / BYTES_PER_MEGABYTE).toFixed(2);
   const limit = (EVENT_LIMITS.fileBytes / BYTES_PER_MEGABYTE).toFixed(1);
   return `the file has ${megabytes} MB, more than the ${limit} MB that the agent reads; write several files`;
-}
-
-/** The agent's reason, and what to do about it. */
-function explain(reason: string): string {
-  if (reason.startsWith('MissingKeyError')) {
-    return `${reason}; an event needs Version, Timestamp, TaskName, EventLevel, Message, EventPid, EventTid and OperationId`;
-  }
-  if (reason.startsWith('OversizeEventError')) return `${reason}; shorten its texts`;
-  if (reason.startsWith('EmptyMessageError')) return reason;
-  return `${reason}; every value must be a text, and EventPid and EventTid may be whole numbers`;
 }
 
 /** A folder cannot be deleted so; the agent only logs it, and so it stays. */

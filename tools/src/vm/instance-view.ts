@@ -8,8 +8,8 @@
  * succeeded with level `Warning`.
  */
 import type { StatusValue } from '@handlerkit/sdk/contract';
+import { explainFailure, explainHeartbeat } from '@handlerkit/sdk/contract';
 import type { HandlerReport } from '../agent/agent.ts';
-import { explainFailure, explainHeartbeat } from './report-words.ts';
 
 export interface InstanceViewStatus {
   readonly code: string;

@@ -2,29 +2,31 @@
  * Why the agent says of a handler what it says, in words for the author: what happened, what is allowed, what to do.
  * Source: agent-contract 2, 6.4 to 6.8, 7.3 to 7.9, 9; the causes and cures of the codes are the contract's own table.
  */
+import { AGENT_CONFIGURATION_FILE, AGENT_CONFIGURATION_KEYS } from './agent-configuration.ts';
+import { findAgentError } from './agent-errors.ts';
+import { AGENT_VARIABLES, DISABLE_NOT_RUN } from './agent-variables.ts';
 import {
-  AGENT_CONFIGURATION_FILE,
-  AGENT_CONFIGURATION_KEYS,
-  AGENT_ERROR_CODES,
-  AGENT_VARIABLES,
   CONTINUE_KEY,
-  DISABLE_NOT_RUN,
-  findAgentError,
-  HANDLER_MANIFEST_FILE,
-  HANDLER_NOT_READY,
-  HANDLER_READY,
-  HEARTBEAT_FILE,
-  HEARTBEAT_STALE_SECONDS,
   REPORT_HEARTBEAT_KEY,
   SUPPORTS_MULTIPLE_KEY,
-  UNRESPONSIVE,
   UPDATE_WITH_INSTALL,
   UPDATE_WITHOUT_INSTALL,
-} from '@handlerkit/sdk/contract';
-import type { HandlerReport } from '../agent/agent.ts';
+} from './handler-manifest.ts';
+import { HANDLER_NOT_READY, HANDLER_READY } from './handler-status.ts';
+import { HEARTBEAT_STALE_SECONDS, UNRESPONSIVE } from './heartbeat.ts';
+import { AGENT_ERROR_CODES } from './operations.ts';
+import { HANDLER_MANIFEST_FILE, HEARTBEAT_FILE } from './package-layout.ts';
+
+/** What the agent reports of a handler as a whole. */
+export interface ReportedHandler {
+  /** `Ready`, `NotReady`, or what a heartbeat says. */
+  readonly status: string | null;
+  readonly code: number;
+  readonly message: string | null;
+}
 
 /** A sentence about a handler that failed or was refused; `undefined` for one that did not. */
-export function explainFailure(report: HandlerReport): string | undefined {
+export function explainFailure(report: ReportedHandler): string | undefined {
   const { code } = report;
   if (code === AGENT_ERROR_CODES.success) return undefined;
   const message = report.message ?? '';
@@ -36,7 +38,7 @@ export function explainFailure(report: HandlerReport): string | undefined {
 }
 
 /** A sentence about a heartbeat that changes the handler's status; `undefined` when it does not. */
-export function explainHeartbeat({ status }: HandlerReport): string | undefined {
+export function explainHeartbeat({ status }: ReportedHandler): string | undefined {
   if (status === HANDLER_READY || status === HANDLER_NOT_READY) return undefined;
   if (status === UNRESPONSIVE) {
     return `the heartbeat makes the handler ${UNRESPONSIVE}: ${HEARTBEAT_FILE} was not written for more than ${HEARTBEAT_STALE_SECONDS} s. Write it at least once a minute.`;

@@ -1,11 +1,10 @@
-import { AGENT_ERRORS } from '@handlerkit/sdk/contract';
 import { describe, expect, it } from 'vitest';
-import type { HandlerReport } from '../agent/agent.ts';
-import { explainFailure, explainHeartbeat } from './report-words.ts';
+import { AGENT_ERRORS } from './agent-errors.ts';
+import type { ReportedHandler } from './agent-messages.ts';
+import { explainFailure, explainHeartbeat } from './agent-messages.ts';
 
-function report(status: string | null, code: number, message: string | null): HandlerReport {
-  const [handlerName, handlerVersion] = ['Contoso.Greeter', '1.0.0'];
-  return { handlerName, handlerVersion, status, code, message, extension: undefined, silencesVm: undefined };
+function report(status: string | null, code: number, message: string | null): ReportedHandler {
+  return { status, code, message };
 }
 const explain = (code: number, message: string): string | undefined =>
   explainFailure(report('NotReady', code, message));
