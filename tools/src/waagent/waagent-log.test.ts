@@ -38,6 +38,12 @@ describe("the agent's log", () => {
     ]);
     expect(news.at(-1)).toMatchObject({
       event: {
+        kind: 'note',
+        text: expect.stringMatching(/^\[ExtensionOperationError\] Non-zero exit code: 51, .*no such thing$/s),
+      },
+    });
+    expect(news.at(-2)).toMatchObject({
+      event: {
         kind: 'operation-ended',
         exitCode: 51,
         timedOut: false,
@@ -52,7 +58,7 @@ describe("the agent's log", () => {
       `10.100000Z INFO ExtHandler ${HANDLER} Executing command: ${FOLDER}/bin/handler enable with environment variables: ${VARIABLES}`,
       `15.000000Z ERROR ExtHandler ExtHandler Event: name=Contoso.Greeter, op=Enable, message=[ExtensionError] Timeout(300): ${FOLDER}/bin/handler enable\n[stdout]\n, duration=0`,
     ]);
-    expect(news.at(-1)).toMatchObject({
+    expect(news.at(-2)).toMatchObject({
       event: { kind: 'operation-ended', operation: 'enable', exitCode: null, timedOut: true },
     });
   });

@@ -87,7 +87,17 @@ function readRecord(record: string, state: ReadingState): readonly LogNews[] {
   }
   const crash = CRASH.exec(rest)?.[1];
   if (crash !== undefined) return [{ kind: 'unreported', atMs, isCrash: true, reason: lastLine(crash) }];
-  return endRunning(state, atMs, FAILURE.exec(rest) ?? undefined, 'only-if-failed');
+  return endFailed(state, atMs, rest);
+}
+
+/** The end of the command that runs, if the text tells of its failure, and the agent's sentence about that. */
+function endFailed(state: ReadingState, atMs: number, text: string): readonly LogNews[] {
+  const failure = FAILURE.exec(text);
+  const handlerName = state.running?.started.handlerName;
+  if (failure === null || handlerName === undefined) return [];
+  const sentence = withoutDuration(text.slice(failure.index));
+  const note = { kind: 'note', handlerName, text: sentence } as const;
+  return [...endRunning(state, atMs, failure), { kind: 'event', event: note }];
 }
 
 function readHandlerRecord(
@@ -115,21 +125,16 @@ function readHandlerRecord(
     return [...former, { kind: 'event', event: started }];
   }
   const success = SUCCESS.exec(text);
-  if (success === null) return endRunning(state, atMs, FAILURE.exec(text) ?? undefined, 'only-if-failed');
+  if (success === null) return endFailed(state, atMs, text);
   return endRunning(state, atMs, { exitCode: 0, output: success[1] ?? '' });
 }
 
 type Ending = RegExpExecArray | { readonly exitCode: number; readonly output: string } | undefined;
 
 /** The end of the command that runs; without a word of how it ended its exit code is not known. */
-function endRunning(
-  state: ReadingState,
-  atMs: number,
-  ending: Ending,
-  mode: 'always' | 'only-if-failed' = 'always',
-): readonly LogNews[] {
+function endRunning(state: ReadingState, atMs: number, ending: Ending): readonly LogNews[] {
   const { running } = state;
-  if (running === undefined || (mode === 'only-if-failed' && ending === undefined)) return [];
+  if (running === undefined) return [];
   state.running = undefined;
   const { kind: _, ...operation } = running.started;
   return [
@@ -152,8 +157,13 @@ function readEnding(ending: Ending): { exitCode: number | null; timedOut: boolea
   return {
     exitCode: code === undefined ? null : Number(code),
     timedOut: timeout !== undefined,
-    output: output.replace(/\n?, duration=\d+$/, ''),
+    output: withoutDuration(output),
   };
+}
+
+/** The agent's events end with it. */
+function withoutDuration(text: string): string {
+  return text.replace(/\n?, duration=\d+$/, '');
 }
 
 function readVariable(json: string, name: string): string | undefined {

@@ -3,7 +3,7 @@
  * the agent takes seconds for each. Skipped, with the reason in the title, where there can be no such VM.
  */
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -96,6 +96,9 @@ describe.skipIf(reason !== undefined)(`a VM with the real agent${because}`, { ti
 
   it('keeps the key of the certificate from other users, and its protected settings out of every file of the fabric', async () => {
     const state = join(folder, '.handlerkit/vm');
+    const keys = (await readdir(state)).filter((name) => name.endsWith('.prv'));
+    expect(keys).toHaveLength(1);
+    for (const key of keys) expect((await stat(join(state, key))).mode & 0o777).toBe(0o600);
     for (const file of [FABRIC_FILES.log, FABRIC_FILES.statusBlob, 'goal-state.json', 'fabric.out']) {
       const text = existsSync(join(state, file)) ? await readFile(join(state, file), 'utf8') : '';
       expect(text, file).not.toMatch(/PRIVATE KEY|"secret"|sig=/);
