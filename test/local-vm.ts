@@ -15,6 +15,21 @@ export type Isolation = 'overlay' | 'relocated';
 /** Why this machine cannot run an overlay VM; `undefined` when it can. */
 export const NO_OVERLAY: string | undefined = whyNoOverlay();
 
+/** Why this machine cannot run the real agent, which is fetched as Debian's package; `undefined` when it can. */
+export const NO_REAL_AGENT: string | undefined = NO_OVERLAY ?? whyNoRealAgent();
+
+function whyNoRealAgent(): string | undefined {
+  try {
+    const programs = ['apt-get', 'dpkg-deb', 'python3', 'openssl', 'ip'];
+    execFileSync('sh', ['-c', programs.map((name) => `command -v ${name}`).join(' && ')], {
+      stdio: 'ignore',
+    });
+    return undefined;
+  } catch {
+    return "the real agent needs apt-get, dpkg-deb, python3, openssl and ip: Debian's";
+  }
+}
+
 /** Tries it: root of a container may be without the right to mount, or sit on an overlay itself. */
 function whyNoOverlay(): string | undefined {
   if (process.getuid?.() !== 0) return 'an overlay VM needs root';

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { InstanceView, LocalVm } from '../local-vm.ts';
-import { createLocalVm, NO_OVERLAY } from '../local-vm.ts';
+import { createLocalVm, NO_OVERLAY, NO_REAL_AGENT } from '../local-vm.ts';
 import type { ObserverPackage } from './observer-package.ts';
 import { PUBLISHER, writeObserver } from './observer-package.ts';
 import type { ObservedCommand } from './observer-record.ts';
@@ -65,7 +65,8 @@ export interface AgentVm {
 
 /** Why an agent cannot be tried on this machine; `undefined` when it can. */
 export function whyNot(agent: AgentName): string | undefined {
-  return agent === 'embedded, relocated' ? undefined : NO_OVERLAY;
+  if (agent === 'embedded, relocated') return undefined;
+  return agent === 'waagent' ? NO_REAL_AGENT : NO_OVERLAY;
 }
 
 export async function openAgentVm(agent: AgentName): Promise<AgentVm> {

@@ -9,13 +9,13 @@ import { extension } from '@handlerkit/custom-script';
 import { formatHandlerName } from '@handlerkit/sdk/contract';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import type { InstanceView, LocalVm } from '../local-vm.ts';
-import { createLocalVm, NO_OVERLAY } from '../local-vm.ts';
+import { createLocalVm, NO_REAL_AGENT } from '../local-vm.ts';
 import { writePackageVersion } from '../newer-package.ts';
 import { brief, readTrace } from '../probe-trace.ts';
 
-const title = `packed handlers under the real agent${NO_OVERLAY === undefined ? '' : ` (${NO_OVERLAY})`}`;
+const title = `packed handlers under the real agent${NO_REAL_AGENT === undefined ? '' : ` (${NO_REAL_AGENT})`}`;
 
-describe.runIf(NO_OVERLAY === undefined)(title, { concurrent: true }, () => {
+describe.runIf(NO_REAL_AGENT === undefined)(title, { concurrent: true }, () => {
   describe('Custom Script', () => {
     const { vm, apply, run } = useVm(() => inject('customScriptZip'));
 
