@@ -70,7 +70,7 @@ export function requireRunning(vm: AgentVm, crashes: boolean): void {
 const DAEMON = 'waagent';
 const FABRIC = 'fabric';
 const FABRIC_OUTPUT_FILE = 'fabric.out';
-const FABRIC_START_MS = 20_000;
+const FABRIC_START_MS = 60_000;
 const POLL_MS = 20;
 const TAIL_LINES = 8;
 
