@@ -33,10 +33,10 @@ export interface StatusBlob {
 /** Reads a status blob. Throws `ContractError`, which names `file`. */
 export function parseStatusBlob(text: string, file: string): StatusBlob {
   const aggregate = member(parseJson(text, file), 'aggregateStatus');
-  const goalState = path(aggregate, 'vmArtifactsAggregateStatus', 'goalStateAggregateStatus');
+  const goalState = below(aggregate, 'vmArtifactsAggregateStatus', 'goalStateAggregateStatus');
   const handlers = member(aggregate, 'handlerAggregateStatus');
   return {
-    agentVersion: decodeString(path(aggregate, 'guestAgentStatus', 'version')),
+    agentVersion: decodeString(below(aggregate, 'guestAgentStatus', 'version')),
     incarnation: optional(at(goalState, 'inSvdSeqNo'), (value) => Number(decodeText(value)), undefined),
     goalStateError: readGoalStateError(goalState),
     handlers: isAbsent(handlers)
@@ -85,7 +85,7 @@ function readHandler(handler: Located): HandlerReport {
 }
 
 function readExtension(settings: Located, name: string): ExtensionReport {
-  const status = path(settings, 'settingsStatus', 'status');
+  const status = below(settings, 'settingsStatus', 'status');
   return {
     name,
     sequence: optional(member(settings, 'sequenceNumber'), decodeNumber, 0),
@@ -127,7 +127,7 @@ function readValue(status: Located): StatusValue | undefined {
 }
 
 function readMessage(of: Located): string | undefined {
-  return optional(path(of, 'formattedMessage', 'message'), decodeString, undefined);
+  return optional(below(of, 'formattedMessage', 'message'), decodeString, undefined);
 }
 
 /** The member of an object that may itself be missing. */
@@ -135,6 +135,6 @@ function at(parent: Located, key: string): Located {
   return isAbsent(parent) ? { ...parent, value: undefined } : member(parent, key);
 }
 
-function path(parent: Located, ...keys: readonly string[]): Located {
+function below(parent: Located, ...keys: readonly string[]): Located {
   return keys.reduce(at, parent);
 }
