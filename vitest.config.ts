@@ -32,6 +32,8 @@ export default defineConfig({
           globalSetup: ['./packed-zip.ts'],
           // These wait more than they work: for agents, servers and children. After the others, which work.
           maxWorkers: 2,
+          // Groups of cases about an agent, side by side in one file: each has a VM, and waits for its agent.
+          maxConcurrency: 12,
           sequence: { groupOrder: 1 },
           testTimeout: 120_000,
           hookTimeout: 180_000,

@@ -46,21 +46,25 @@ const GROUPS: Readonly<Record<string, CaseGroup>> = {
 export function describeAgent(agent: AgentName, titles: readonly string[] = Object.keys(GROUPS)): void {
   const reason = whyNot(agent);
   const suffix = reason === undefined ? '' : ` (${reason})`;
-  describe.runIf(reason === undefined)(`an agent (${agent})${suffix}`, { concurrent: true }, () => {
-    for (const title of titles) {
-      describe(title, () => {
-        let opened: AgentVm | undefined;
-        beforeAll(async () => {
-          opened = await openAgentVm(agent);
-        });
-        afterAll(async () => await opened?.remove());
-        describe('one after the other', { concurrent: false, sequential: true }, () => {
-          GROUPS[title]?.(() => {
-            if (opened === undefined) throw new Error('the VM is opened before the cases');
-            return opened;
+  describe.runIf(reason === undefined)(
+    `an agent (${agent})${suffix}`,
+    { concurrent: true, timeout: 300_000 },
+    () => {
+      for (const title of titles) {
+        describe(title, () => {
+          let opened: AgentVm | undefined;
+          beforeAll(async () => {
+            opened = await openAgentVm(agent);
+          });
+          afterAll(async () => await opened?.remove());
+          describe('one after the other', { concurrent: false, sequential: true }, () => {
+            GROUPS[title]?.(() => {
+              if (opened === undefined) throw new Error('the VM is opened before the cases');
+              return opened;
+            });
           });
         });
-      });
-    }
-  });
+      }
+    },
+  );
 }

@@ -15,7 +15,10 @@ import { brief, readTrace } from '../probe-trace.ts';
 
 const title = `packed handlers under the real agent${NO_REAL_AGENT === undefined ? '' : ` (${NO_REAL_AGENT})`}`;
 
-describe.runIf(NO_REAL_AGENT === undefined)(title, { concurrent: true }, () => {
+/** The real agent unpacks four packages of fifty megabytes side by side, and pauses for seconds after each operation. */
+const timeout = 300_000;
+
+describe.runIf(NO_REAL_AGENT === undefined)(title, { concurrent: true, timeout }, () => {
   describe('Custom Script', () => {
     const { vm, apply, run } = useVm(() => inject('customScriptZip'));
 
