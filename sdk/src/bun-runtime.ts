@@ -13,10 +13,11 @@ export interface BunFetchInit extends RequestInit {
 export const IS_BUN = process.versions.bun !== undefined;
 
 /**
- * Saves a body to an empty file that was opened for it, not to append: bun 1.4.5 writes a body that it has already to
- * such a file twice. The runtime does it piece by piece without a copy in this program's memory, and keeps the reader
- * waiting while the disk is slow. Gives the number of bytes; throws what the body throws, and the system's error of
- * `write`. `undefined` on Node, which has nothing of the kind.
+ * Saves a body to an empty file that was opened for it and not to append: to one that appends, bun 1.4.5 writes a body
+ * that is there already twice. The runtime does it piece by piece without a copy in this program's memory, and keeps the
+ * reader waiting while the disk is slow. It writes through a copy of the handle, so `fd` stays the caller's to close.
+ * Gives the number of bytes; throws what the body throws, and the system's error of `write`. `undefined` on Node, which
+ * has nothing of the kind.
  */
 export const saveBody: ((response: Response, fd: number) => Promise<unknown>) | undefined = findSaveBody();
 

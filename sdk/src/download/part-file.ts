@@ -31,8 +31,15 @@ export interface PartFile {
   dispose(): Promise<void>;
 }
 
-/** Makes the file beside `target`, with just these permission bits. Throws the system's error. */
-export async function createPartFile(target: string, mode: number): Promise<PartFile> {
+/**
+ * Makes the file beside `target`, 0600 until it is finished and has `mode`. `save` is how the runtime saves a body by
+ * itself, `undefined` where it cannot. Throws the system's error.
+ */
+export async function createPartFile(
+  target: string,
+  mode: number,
+  save: typeof saveBody = saveBody,
+): Promise<PartFile> {
   const folder = dirname(target);
   const path = join(folder, `.${randomUUID()}.part`);
   const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
@@ -40,14 +47,17 @@ export async function createPartFile(target: string, mode: number): Promise<Part
   let length = 0;
   let isReceiving = false;
   let isFinished = false;
-  const receive = async (response: Response): Promise<void> => {
+  const receiveWith = async (saveInto: NonNullable<typeof saveBody>, response: Response): Promise<void> => {
     // The runtime writes where its handle stands, so each body gets one that stands at the beginning.
     const own = await open(path, constants.O_WRONLY | constants.O_NOFOLLOW);
     isReceiving = true;
     try {
-      const saved = await saveBody?.(response, own.fd);
+      const saved = await saveInto(response, own.fd);
       const { size } = fstatSync(file.fd);
-      if (saved !== size) throw new Error(`${size} bytes are in the file, but ${saved} were saved`);
+      if (saved === size) return;
+      // Nothing of it is to be trusted, nor to be continued.
+      await file.truncate(0);
+      throw new Error(`${size} bytes are in the file, but ${saved} were saved`);
     } finally {
       isReceiving = false;
       length = fstatSync(file.fd).size;
@@ -60,7 +70,9 @@ export async function createPartFile(target: string, mode: number): Promise<Part
       return isReceiving ? fstatSync(file.fd).size : length;
     },
     get receive() {
-      return saveBody === undefined || length > 0 ? undefined : receive;
+      return save === undefined || length > 0
+        ? undefined
+        : (response: Response) => receiveWith(save, response);
     },
     async append(chunk) {
       await writeAll(file, chunk, length);
