@@ -48,6 +48,17 @@ describe.runIf(NO_REAL_AGENT === undefined)(title, { concurrent: true, timeout }
         }
       });
 
+      it('answers with a placeholder, and its end is in the view', async () => {
+        const settings = {
+          public: { commandToExecute: 'until [ -e /run/go ]; do sleep 0.1; done; echo went' },
+        };
+        const begun = await apply(settings, ['--no-wait']);
+        expect(begun.statuses[0]?.code).toBe('ProvisioningState/transitioning');
+        expect((await run(['exec', '--', 'touch', '/run/go'])).exitCode).toBe(0);
+        const ended = await apply(settings);
+        expect(ended.statuses[0]?.message).toBe('Enable succeeded: \n[stdout]\nwent\n\n[stderr]\n');
+      });
+
       it('leaves nothing of its own when it is deleted', async () => {
         await vm().delete();
         const handler = formatHandlerName(extension.publisher, extension.type);
@@ -98,28 +109,6 @@ describe.runIf(NO_REAL_AGENT === undefined)(title, { concurrent: true, timeout }
         expect((await run(['delete', 'Probe'])).exitCode).toBe(0);
         expect(existsSync(join(vm().agentFolder(), 'Handlerkit.Tests.Probe.data'))).toBe(false);
       });
-    });
-  });
-
-  describe('a detached probe', () => {
-    const { apply } = useVm(() => inject('detachedProbeZip'));
-
-    it.sequential('answers with a placeholder, and its end is in the view', async () => {
-      const settings = {
-        public: {
-          steps: [
-            { do: 'exec', argv: ['sleep', '4'] },
-            { do: 'end', message: 'at last' },
-          ],
-        },
-      };
-      const begun = await apply(settings, ['--no-wait', '--name', 'one']);
-      expect(begun.statuses[0]).toMatchObject({
-        code: 'ProvisioningState/transitioning',
-        message: 'Enable in progress',
-      });
-      const ended = await apply(settings, ['--name', 'one']);
-      expect(ended.statuses[0]?.message).toBe('Enable succeeded: at last');
     });
   });
 
