@@ -109,28 +109,29 @@ export interface DisabledExtension {
 
 /** Formats the variables as the agent sets them: `uninstallExitCode` and the like are already text (`NOT_RUN`, `0`). */
 export function formatAgentVariables(input: AgentVariablesInput): Record<string, string> {
-  const env: Record<string, string> = {
-    [AGENT_VARIABLES.extensionPath]: input.extensionPath,
-    [AGENT_VARIABLES.extensionVersion]: input.extensionVersion,
-    [AGENT_VARIABLES.wireProtocolAddress]: input.wireProtocolAddress,
-    [AGENT_VARIABLES.sequenceNumber]: String(input.sequenceNumber),
-    [AGENT_VARIABLES.supportedFeatures]: formatPythonJson([
-      { Key: TELEMETRY_FEATURE.key, Value: TELEMETRY_FEATURE.value },
-    ]),
-  };
+  const env: Record<string, string> = {};
   const add = (name: string, value: string | undefined): void => {
     if (value !== undefined) env[name] = value;
   };
-  add(AGENT_VARIABLES.extensionName, input.extensionName);
+  // The operation's own come first in the agent's log.
   add(AGENT_VARIABLES.uninstallExitCode, input.uninstallExitCode);
-  add(AGENT_VARIABLES.updatingFromVersion, input.updatingFromVersion);
   add(AGENT_VARIABLES.targetVersion, input.targetVersion);
+  add(AGENT_VARIABLES.updatingFromVersion, input.updatingFromVersion);
   add(AGENT_VARIABLES.disableExitCode, input.disableExitCode);
   const disabled = input.disableExitCodes?.map(({ extensionName, exitCode }) => ({
     extensionName,
     exitCode,
   }));
   add(AGENT_VARIABLES.disableExitCodes, disabled === undefined ? undefined : formatPythonJson(disabled));
+  add(AGENT_VARIABLES.extensionPath, input.extensionPath);
+  add(AGENT_VARIABLES.extensionVersion, input.extensionVersion);
+  add(AGENT_VARIABLES.wireProtocolAddress, input.wireProtocolAddress);
+  add(AGENT_VARIABLES.sequenceNumber, String(input.sequenceNumber));
+  add(AGENT_VARIABLES.extensionName, input.extensionName);
+  add(
+    AGENT_VARIABLES.supportedFeatures,
+    formatPythonJson([{ Key: TELEMETRY_FEATURE.key, Value: TELEMETRY_FEATURE.value }]),
+  );
   return env;
 }
 

@@ -208,6 +208,7 @@ async function handleUninstall(context: HandlerContext): Promise<void> {
   }
   await log.info(`Remove extension handler directory: ${handler.folder}`);
   await removeHandler(handler);
+  await log.info(`Remove the extension slice: ${handler.folderName}`);
 }
 
 async function currentState(context: HandlerContext, word: string): Promise<HandlerState> {

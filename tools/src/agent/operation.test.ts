@@ -40,6 +40,7 @@ describe('the environment of a command', () => {
       PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
       LANG: 'C.UTF-8',
       _AZURE_GUEST_AGENT_DAEMON_VERSION_: '2.15.0.1',
+      PYTHONDONTWRITEBYTECODE: '1',
       AZURE_GUEST_AGENT_UNINSTALL_CMD_EXIT_CODE: 'NOT_RUN',
     };
     for (const operation of ['install', 'enable'] as const) {

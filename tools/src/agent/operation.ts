@@ -97,6 +97,8 @@ const AGENT_ENVIRONMENT: Readonly<Record<string, string>> = {
   PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
   LANG: 'C.UTF-8',
   [DAEMON_VERSION_VARIABLE]: AGENT_VERSION,
+  // Source: UP:run_latest, which starts the process that handles extensions.
+  PYTHONDONTWRITEBYTECODE: '1',
 };
 
 /**

@@ -34,8 +34,9 @@ export async function downloadPackage(
   log: HandlerLog,
 ): Promise<void> {
   await log.info(`Downloading ${handler.folderName}`);
+  const cached = `${handler.machine.libFolder}/${formatPackageFile(handler.handlerName, handler.version)}`;
   try {
-    await log.info(`Unzipping ${handler.folderName}: ${packageFile}`);
+    await log.info(`Unzipping ${handler.folderName}: ${cached}`);
     await unpackPackage(packageFile, pathIn(handler));
   } catch (thrown) {
     await removeHandler(handler);
@@ -44,7 +45,6 @@ export async function downloadPackage(
     throw new AgentError('ExtensionDownloadError', problem, AGENT_ERROR_CODES.manifestDownload);
   }
   // The agent keeps a package only while it unpacks it, and so would a real one that was in this VM before.
-  const cached = `${handler.machine.libFolder}/${formatPackageFile(handler.handlerName, handler.version)}`;
   await rm(handler.machine.hostPath(cached), { force: true });
 }
 

@@ -45,6 +45,7 @@ export async function updateHandler(context: HandlerContext, old: HandlerContext
   const uninstallExitCode = await runOld(context, () => uninstall(old));
   await old.log.info(`Remove extension handler directory: ${old.handler.folder}`);
   await removeHandler(old.handler);
+  await old.log.info(`Remove the extension slice: ${old.handler.folderName}`);
   const { installOnUpdate, updateModeFault } = await loadManifest(context.handler);
   if (updateModeFault !== undefined) {
     throw new AgentError('Unexpected', updateModeFault, AGENT_ERROR_CODES.unknownFailure);
