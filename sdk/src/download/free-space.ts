@@ -2,7 +2,7 @@
  * Whether a disk has room for all files that are being downloaded to it: each tells how much it still needs, so that two
  * that fit one by one, but not together, are told before the disk is full.
  */
-import { statfs } from 'node:fs/promises';
+import { statfsSync } from 'node:fs';
 
 /** One download's need of space. */
 export interface SpaceClaim {
@@ -56,7 +56,8 @@ export function createFreeSpace(
 
 async function readFreeBytes(folder: string): Promise<number | undefined> {
   try {
-    const { bavail, bsize, blocks } = await statfs(folder);
+    // At once: the body that waits for the answer grows in memory.
+    const { bavail, bsize, blocks } = statfsSync(folder);
     return blocks > 0 ? bavail * bsize : undefined;
   } catch {
     return undefined;

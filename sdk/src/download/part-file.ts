@@ -3,7 +3,7 @@
  * asked for, renamed when it is whole.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { fstatSync } from 'node:fs';
+import { closeSync, fstatSync, openSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { constants, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -49,10 +49,11 @@ export async function createPartFile(
   let isFinished = false;
   const receiveWith = async (saveInto: NonNullable<typeof saveBody>, response: Response): Promise<void> => {
     // The runtime writes where its handle stands, so each body gets one that stands at the beginning.
-    const own = await open(path, constants.O_WRONLY | constants.O_NOFOLLOW);
+    // At once, as the body grows in memory until somebody takes it.
+    const own = openSync(path, constants.O_WRONLY | constants.O_NOFOLLOW);
     isReceiving = true;
     try {
-      const saved = await saveInto(response, own.fd);
+      const saved = await saveInto(response, own);
       const { size } = fstatSync(file.fd);
       if (saved === size) return;
       // Nothing of it is to be trusted, nor to be continued.
@@ -61,7 +62,7 @@ export async function createPartFile(
     } finally {
       isReceiving = false;
       length = fstatSync(file.fd).size;
-      await own.close();
+      closeSync(own);
     }
   };
   return {
