@@ -1,15 +1,10 @@
-/** `handlerkit fabric serve`, the service itself: runs in the network of the VM, on Azure's addresses, until it is asked to end. */
-import { once } from 'node:events';
-import { appendFileSync } from 'node:fs';
-import { join } from 'node:path';
+/** `handlerkit fabric serve`, the service itself: runs in the network of the VM, on Azure's addresses, until the VM ends. */
 import { startFabric } from '../fabric/fabric.ts';
 import { AZURE_ENDPOINTS } from '../fabric/fabric-addresses.ts';
-import { createFileDeps, FABRIC_FILES } from '../fabric/fabric-files.ts';
+import { createFileDeps } from '../fabric/fabric-files.ts';
 import { createIdentity } from '../fabric/fabric-identity.ts';
 import type { CommandContext } from '../tool-deps.ts';
-
-/** End of a line of the log: everything listens. */
-export const FABRIC_READY = 'The fabric is ready.';
+import { awaitVmEnd } from '../vm/vm-process.ts';
 
 export interface FabricServeOptions {
   /** Absolute path of the VM's folder. */
@@ -17,7 +12,7 @@ export interface FabricServeOptions {
   readonly vmSettings: boolean;
 }
 
-/** Serves until the signal, which is no failure. Throws the system's error when the addresses are not to be had. */
+/** Serves until the VM ends or the signal comes, which is no failure. Throws the system's error when the addresses are not to be had. */
 export async function fabricServe(
   options: FabricServeOptions,
   { deps, signal }: CommandContext,
@@ -31,8 +26,6 @@ export async function fabricServe(
     },
     createFileDeps(folder, deps.now),
   );
-  const line = `${deps.now().toISOString()} ${FABRIC_READY}\n`;
-  appendFileSync(join(folder, FABRIC_FILES.log), line, { mode: 0o600 });
-  if (!signal.aborted) await once(signal, 'abort');
+  await awaitVmEnd(folder, signal);
   await fabric.close();
 }

@@ -1,18 +1,20 @@
 /** `handlerkit fabric` as a process of its own, asked from inside the VM; skipped with the reason in the title where there can be none. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { readTextIfThere } from '@handlerkit/sdk';
 import { WIRE_SERVER_ADDRESS } from '@handlerkit/sdk/contract';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FABRIC_FILES } from '../fabric/fabric-files.ts';
 import { runCli } from '../fixtures/run-cli.ts';
 import { deps, whyNoOverlay } from '../vm/fixtures/machine-rig.ts';
-import { isAlive } from '../vm/linux-process.ts';
+import { isAlive, listProcesses } from '../vm/linux-process.ts';
 import { openMachine } from '../vm/machine.ts';
 import { findState, readKeeper } from '../vm/machine-state.ts';
 
@@ -42,6 +44,8 @@ const CLI = [
 interface Running {
   /** Waits until stdout holds a match. */
   shows(pattern: RegExp): Promise<string>;
+  /** Waits until stderr holds a match. */
+  says(pattern: RegExp): Promise<string>;
   /** Ctrl-C; gives the exit code. */
   interrupt(): Promise<number | null>;
 }
@@ -50,30 +54,33 @@ function start(...words: readonly string[]): Running {
   const env = { PATH: process.env.PATH, HOME: folder };
   const started = spawn(process.execPath, [...CLI, 'fabric', ...words], { cwd: folder, env });
   child = started;
-  let [stdout, stderr] = ['', ''];
-  started.stderr.on('data', (part) => {
-    stderr += String(part);
-  });
   const ended = once(started, 'exit');
   return {
-    shows: (pattern) =>
-      new Promise((resolve, reject) => {
-        const look = (): void => {
-          if (pattern.test(stdout)) resolve(stdout);
-        };
-        started.stdout.on('data', (part) => {
-          stdout += String(part);
-          look();
-        });
-        look();
-        void ended.then(() => reject(new Error(`ended: ${stderr}`)));
-      }),
+    shows: watch(started.stdout, ended),
+    says: watch(started.stderr, ended),
     interrupt: async () => {
       started.kill('SIGINT');
       await ended;
       return started.exitCode;
     },
   };
+}
+
+/** Gives what waits until all that a stream has brought matches. */
+function watch(stream: Readable, ended: Promise<unknown>): (pattern: RegExp) => Promise<string> {
+  let text = '';
+  stream.on('data', (part) => {
+    text += String(part);
+  });
+  return (pattern) =>
+    new Promise((resolve, reject) => {
+      const look = (): void => {
+        if (pattern.test(text)) resolve(text);
+      };
+      stream.on('data', look);
+      look();
+      void ended.then(() => reject(new Error(`ended: ${text}`)));
+    });
 }
 
 /** What a program on the VM's network gets. */
@@ -85,6 +92,14 @@ function askInside(url: string, headers: Readonly<Record<string, string>> = {}):
   const inside = ['--target', String(keeper.pid), '--net', '--', process.execPath, '-e', script];
   const { stdout, stderr } = spawnSync('nsenter', inside, { encoding: 'utf8', timeout: 20_000 });
   return stdout + stderr;
+}
+
+/** The processes that serve a VM in this folder. */
+function servers(folder: string): readonly number[] {
+  return listProcesses().filter((pid) => {
+    const words = readTextIfThere(`/proc/${pid}/cmdline`)?.split('\0') ?? [];
+    return words.includes('serve') && words.some((word) => word.startsWith(folder));
+  });
 }
 
 const READY = /"metadata": "http:\/\/169\.254\.169\.254"\n\}/;
@@ -117,13 +132,23 @@ describe('handlerkit fabric', { timeout: 60_000 }, () => {
 
   test(`prints a line for each request${because}`, async () => {
     const running = start();
-    // The first line can only come when something was asked, and something can be asked only when it listens.
+    await running.says(/One line for each request follows/);
     const shown = running.shows(/^\S+Z hostplugin GET \/health 200 0 plugin health$/m);
-    const log = join(folder, '.handlerkit/vm', FABRIC_FILES.log);
-    await expect.poll(() => existsSync(log), { timeout: 20_000 }).toBe(true);
     expect(askInside(`http://${WIRE_SERVER_ADDRESS}:32526/health`)).toMatch(/^200/);
     await shown;
     expect(await running.interrupt()).toBe(0);
+  });
+
+  test(`leaves nothing behind when it is killed and its VM has nothing more to do${because}`, async () => {
+    const running = start();
+    await running.says(/One line for each request follows/);
+    const state = findState(join(folder, '.handlerkit/vm'));
+    const keeper = state === undefined ? undefined : readKeeper(state);
+    expect(keeper !== undefined && isAlive(keeper)).toBe(true);
+    expect(servers(folder)).not.toEqual([]);
+    child?.kill('SIGKILL');
+    await expect.poll(() => servers(folder), { timeout: 20_000 }).toEqual([]);
+    expect(keeper !== undefined && isAlive(keeper)).toBe(false);
   });
 
   it('says why it cannot serve a VM that shares this machine’s network, and what works instead', async () => {

@@ -10,11 +10,17 @@ import { AZURE_ENDPOINTS, formatOrigin } from '../fabric/fabric-addresses.ts';
 import { FABRIC_FILES, readGoalState, writeGoalState } from '../fabric/fabric-files.ts';
 import { type FabricGoalState, GOAL_STATE_FILE, laterTime } from '../fabric/goal-state-file.ts';
 import type { CommandContext } from '../tool-deps.ts';
+import {
+  ensureFabric,
+  type FabricVm,
+  isFabricRunning,
+  requireFabric,
+  stopFabric,
+} from '../vm/fabric-service.ts';
 import { type LocalVm, vmFolder, withLocalVm } from '../vm/local-vm.ts';
-import { MachineError, type VmServices } from '../vm/machine.ts';
+import { openLogTail } from '../vm/log-tail.ts';
+import { MachineError } from '../vm/machine.ts';
 import { formatGoalState, readStore } from '../vm/store.ts';
-import { lastLines, openLogTail } from '../waagent/log-tail.ts';
-import { FABRIC_READY } from './fabric-serve.ts';
 
 export interface FabricCommandOptions {
   readonly folder: string;
@@ -26,25 +32,22 @@ export async function fabricCommand(options: FabricCommandOptions, context: Comm
   const { ui, deps, signal } = context;
   const folder = vmFolder(options.folder, context);
   await withOverlay(options.folder, context, async (vm) => {
-    const services = requireServices(vm);
-    await vm.machine.addFabricAddresses();
+    const served = requireServices(vm);
     const log = openLogTail(join(vm.folder, FABRIC_FILES.log), 0);
-    const wasRunning = services.isRunning(SERVICE);
+    const wasRunning = isFabricRunning(served);
     const follow = (): void => {
       if (vm.machine.agent === 'embedded') serveStore(vm, deps.now());
     };
     follow();
-    if (!wasRunning) await startService(vm, services, options.vmSettings, context);
-    else if (options.vmSettings) ui.warning(ALREADY_RUNNING);
+    if (wasRunning && options.vmSettings) ui.warning(ALREADY_RUNNING);
     try {
-      let text = '';
-      if (!wasRunning) text = await awaitReady(services, vm.folder, log.read, context);
+      await ensureFabric(served, options, deps, signal);
       sayReady(folder, context);
-      for (;;) {
+      for (let text = ''; ; ) {
         const lines = (text + log.read()).split('\n');
         text = lines.pop() ?? '';
         for (const line of lines) ui.result(line);
-        if (!services.isRunning(SERVICE)) throw fabricFailed(vm.folder);
+        requireFabric(served);
         await deps.sleep(POLL_MS, signal);
         follow();
       }
@@ -52,16 +55,12 @@ export async function fabricCommand(options: FabricCommandOptions, context: Comm
       // Ctrl-C is how this command is meant to end.
       if (!signal.aborted || thrown !== signal.reason) throw thrown;
     } finally {
-      if (!wasRunning) await services.stop(SERVICE);
+      if (!wasRunning) await stopFabric(served);
     }
   });
 }
 
-const SERVICE = 'fabric';
-const OUTPUT_FILE = 'fabric.out';
 const POLL_MS = 100;
-const START_MS = 20_000;
-const TAIL_LINES = 8;
 const ALREADY_RUNNING =
   'The fabric of this VM runs already, so --vm-settings changes nothing. Reboot the VM first: handlerkit vm reboot.';
 
@@ -81,8 +80,9 @@ async function withOverlay(
 
 const OTHER_KIND: ReadonlySet<string> = new Set(['vm-overlay-unavailable', 'vm-other-isolation']);
 
-function requireServices({ machine }: LocalVm): VmServices {
-  if (machine.services !== undefined) return machine.services;
+function requireServices({ machine, folder }: LocalVm): FabricVm {
+  const { services } = machine;
+  if (services !== undefined) return { machine, services, folder };
   throw needsOverlay('This VM has no network of its own.');
 }
 
@@ -118,40 +118,6 @@ function serveStore(vm: LocalVm, now: Date): void {
   writeGoalState(vm.folder, next);
 }
 
-async function startService(
-  { folder }: LocalVm,
-  services: VmServices,
-  vmSettings: boolean,
-  { deps }: CommandContext,
-): Promise<void> {
-  await services.start({
-    name: SERVICE,
-    argv: [...deps.toolCommand, 'fabric', 'serve', folder, ...(vmSettings ? ['--vm-settings'] : [])],
-    env: { PATH: deps.env.PATH ?? '' },
-    files: 'machine',
-    cwd: folder,
-    logFile: join(folder, OUTPUT_FILE),
-  });
-}
-
-/** Gives what the log says after it. */
-async function awaitReady(
-  services: VmServices,
-  folder: string,
-  read: () => string,
-  { deps, signal }: CommandContext,
-): Promise<string> {
-  const until = deps.elapsedMs() + START_MS;
-  let text = '';
-  for (;;) {
-    text += read();
-    const at = text.indexOf(`${FABRIC_READY}\n`);
-    if (at !== -1) return text.slice(at + FABRIC_READY.length + 1);
-    if (!services.isRunning(SERVICE) || deps.elapsedMs() > until) throw fabricFailed(folder);
-    await deps.sleep(POLL_MS, signal);
-  }
-}
-
 function sayReady(folder: string, { ui }: CommandContext): void {
   const rows = ROWS.map(([name, endpoint]) => [name, formatOrigin(AZURE_ENDPOINTS[endpoint])] as const);
   for (const [name, origin] of rows) ui.progress(`${name.padEnd(26)} ${origin}`);
@@ -168,17 +134,3 @@ const ROWS = [
   ['Blobs', 'blobs'],
   ['Instance metadata service', 'metadata'],
 ] as const;
-
-function fabricFailed(folder: string): ToolError {
-  const file = join(folder, OUTPUT_FILE);
-  const said = lastLines(file, TAIL_LINES);
-  const sentence = 'The servers of the fabric ended, or did not start.';
-  return new ToolError(
-    'FABRIC_FAILED',
-    said.length === 0 ? sentence : [`${sentence} They said last:`, ...said].join('\n'),
-    {
-      file,
-      hint: 'Run the command again; if it stays so, start anew with handlerkit vm reset.',
-    },
-  );
-}

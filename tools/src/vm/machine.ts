@@ -29,7 +29,7 @@ import {
 import { openOverlay } from './overlay-machine.ts';
 import { endRelocated, openRelocated } from './relocated-machine.ts';
 import { findTool, findTools } from './system-tools.ts';
-import type { VmServices } from './vm-process.ts';
+import { endServices, type VmServices } from './vm-process.ts';
 
 export type { CommandOptions, CommandResult } from './agent-command.ts';
 export type { AttachedCommand, AttachedResult } from './attached-command.ts';
@@ -232,6 +232,7 @@ async function whileEnded(
     if (mark !== undefined && mark.kind !== 'overlay') await endRelocated(mark);
     const keeper = livingKeeper(state);
     if (keeper !== undefined) await endKeeper(keeper);
+    await endServices(state);
     action(state);
   } finally {
     lock.release();

@@ -88,7 +88,7 @@ function openRunning(
       ...layer,
       lower: layer.mountPoint === '/' ? (mark.rootfs ?? '/') : layer.mountPoint,
     })),
-    services: createServices(state, (command) =>
+    services: createServices(state, keeper, (command) =>
       command.files === 'machine'
         ? enterAsTool(keeper, tools)
         : enterAsHandler(keeper, tools, hostPath(command.cwd)),
@@ -122,7 +122,7 @@ function openRunning(
       release();
       const until = performance.now() + CLOSE_PATIENCE_MS;
       // Another tool may use the VM: then the keeper stays, and it is that tool's to wait.
-      const isStaying = async () => hasServices(state) || (await isBusy());
+      const isStaying = async () => hasServices(state, keeper) || (await isBusy());
       while (isAlive(keeper) && performance.now() < until && !(await isStaying())) await delay(2);
     },
   };
@@ -145,9 +145,9 @@ function enterAsHandler(
   return [tools.setpriv, rights, '--', ...target, '--pid', '--', ...between, ...files];
 }
 
-/** Into the VM's network and processes only: a program of this machine, with this machine's files. */
+/** On the VM's network: a program of this machine, with this machine's files, that no process of the VM can see. */
 function enterAsTool(keeper: KeeperRecord, tools: SystemTools): [string, ...string[]] {
-  return [tools.nsenter, '--target', String(keeper.pid), '--net', '--pid', '--'];
+  return [tools.nsenter, '--target', String(keeper.pid), '--net', '--'];
 }
 
 /** A new VM has no extensions yet, even when this machine is an Azure VM with extensions of its own. */

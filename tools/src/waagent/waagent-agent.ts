@@ -25,16 +25,17 @@ import { FABRIC_FILES, readGoalState, readStatusBlob, writeGoalState } from '../
 import type { FabricCertificate, FabricGoalState } from '../fabric/goal-state-file.ts';
 import { laterTime } from '../fabric/goal-state-file.ts';
 import { agentLogPath } from '../vm/agent-records.ts';
+import type { FabricServiceDeps } from '../vm/fabric-service.ts';
+import type { LogTail } from '../vm/log-tail.ts';
+import { openLogTail } from '../vm/log-tail.ts';
 import { readStore } from '../vm/store.ts';
-import type { LogTail } from './log-tail.ts';
-import { openLogTail } from './log-tail.ts';
 import type { StatusBlob } from './status-blob-report.ts';
 import { parseStatusBlob, reportsFor } from './status-blob-report.ts';
 import { installWaagent } from './waagent-files.ts';
 import type { LogReader } from './waagent-log.ts';
 import { createLogReader } from './waagent-log.ts';
 import type { AgentPackages } from './waagent-package.ts';
-import type { AgentVm, ServiceDeps } from './waagent-services.ts';
+import type { AgentVm } from './waagent-services.ts';
 import { ensureServices, requireRunning, stopDaemon } from './waagent-services.ts';
 
 export interface WaagentOptions extends AgentVm {
@@ -43,7 +44,7 @@ export interface WaagentOptions extends AgentVm {
   readonly onDetail?: (text: string) => void;
 }
 
-export interface WaagentDeps extends ServiceDeps {
+export interface WaagentDeps extends FabricServiceDeps {
   readonly env: Readonly<Record<string, string | undefined>>;
   now(): Date;
   /** Called when the VM does not hold the agent yet. */
