@@ -1,0 +1,138 @@
+/**
+ * `shared-extension`: the publisher's route. A template that registers the extension and one version of it, for a
+ * subscription that Microsoft has admitted as a publisher. The first version is internal, as the publishing guide asks.
+ * Source: sdk-anchors 5 (`Microsoft.Compute/sharedVMExtensions` in the templates of publishers).
+ */
+import { formatHandlerName } from '@handlerkit/sdk/contract';
+import { API_VERSIONS, PARAMETERS_SCHEMA, RESOURCE_TYPES, TEMPLATE_SCHEMA } from './api-versions.ts';
+import { escapeMembers } from './arm-strings.ts';
+import type { DeployFile, Deployment, PublisherTexts } from './deployment.ts';
+import { asciiJsonFile } from './json-text.ts';
+import { expression, formatCommand } from './shell-quote.ts';
+
+const TEMPLATE = 'publish.json';
+const PARAMETERS = 'publish.parameters.json';
+
+/** Template, parameters, and the script that deploys them. */
+export function formatPublisherRoute(deployment: Deployment, texts: PublisherTexts): readonly DeployFile[] {
+  const { location } = deployment;
+  const parameters = {
+    $schema: PARAMETERS_SCHEMA,
+    contentVersion: '1.0.0.0',
+    parameters: {
+      ...(location === undefined ? {} : { location: { value: location } }),
+      regions: { value: TEST_REGIONS },
+      isInternalExtension: { value: true },
+    },
+  };
+  return [
+    {
+      name: TEMPLATE,
+      text: asciiJsonFile(formatTemplate(deployment, texts)),
+      mode: 0o644,
+      isSecret: false,
+    },
+    { name: PARAMETERS, text: asciiJsonFile(parameters), mode: 0o644, isSecret: false },
+    { name: 'publish.sh', text: publishScript(deployment), mode: 0o755, isSecret: false },
+  ];
+}
+
+/** Where publishers try a version first. */
+const TEST_REGIONS = ['East US 2 EUAP', 'Central US EUAP'];
+
+function formatTemplate({ identity, location }: Deployment, texts: PublisherTexts): unknown {
+  const handlerName = formatHandlerName(identity.publisher, identity.type);
+  const optional = {
+    companyName: texts.company,
+    eula: texts.eula,
+    privacyUri: texts.privacy,
+    homepageUri: texts.homepage,
+  };
+  return {
+    $schema: TEMPLATE_SCHEMA,
+    contentVersion: '1.0.0.0',
+    parameters: {
+      location: {
+        type: 'string',
+        defaultValue: location ?? '[resourceGroup().location]',
+        metadata: { description: 'Region of the resources.' },
+      },
+      mediaLink: {
+        type: 'securestring',
+        metadata: { description: 'Address of the zip, with a SAS that lets it be read.' },
+      },
+      regions: {
+        type: 'array',
+        defaultValue: TEST_REGIONS,
+        metadata: { description: 'Regions that get the version; ["*"] for all.' },
+      },
+      isInternalExtension: {
+        type: 'bool',
+        defaultValue: true,
+        metadata: { description: "True: only the publisher's subscriptions see the version." },
+      },
+      safeDeploymentPolicy: { type: 'string', defaultValue: 'Minimal' },
+    },
+    resources: [
+      {
+        type: RESOURCE_TYPES.publishedExtension,
+        apiVersion: API_VERSIONS.publishedExtension,
+        name: handlerName,
+        location: "[parameters('location')]",
+        properties: {
+          identifier: { publisher: identity.publisher, type: identity.type },
+          ...escapeMembers({
+            label: texts.label,
+            description: texts.description,
+            ...Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined)),
+          }),
+        },
+      },
+      {
+        type: RESOURCE_TYPES.publishedVersion,
+        apiVersion: API_VERSIONS.publishedExtension,
+        name: `${handlerName}/${identity.version}`,
+        location: "[parameters('location')]",
+        dependsOn: [`[resourceId('${RESOURCE_TYPES.publishedExtension}', '${handlerName}')]`],
+        properties: {
+          mediaLink: "[parameters('mediaLink')]",
+          regions: "[parameters('regions')]",
+          computeRole: 'IaaS',
+          supportedOS: 'Linux',
+          ...(texts.architectures.length === 0 ? {} : { supportedArchitectures: texts.architectures }),
+          isInternalExtension: "[parameters('isInternalExtension')]",
+          safeDeploymentPolicy: "[parameters('safeDeploymentPolicy')]",
+          configuration: { isJsonExtension: true },
+        },
+      },
+    ],
+  };
+}
+
+/** The address has a SAS in it, so it goes to `az` through a pipe. */
+function publishScript({ identity, resourceGroup }: Deployment): string {
+  const deploy = formatCommand('az deployment group create', [
+    ['--resource-group', resourceGroup ?? expression('"$RESOURCE_GROUP"')],
+    ['--template-file', TEMPLATE],
+    ['--parameters', `@${PARAMETERS}`],
+    ['--parameters', '@/dev/stdin'],
+  ]);
+  const group =
+    resourceGroup === undefined
+      ? `: "\${RESOURCE_GROUP:?Name the resource group of the publisher in RESOURCE_GROUP}"\n`
+      : '';
+  return `#!/bin/sh
+# Publishes ${identity.publisher}.${identity.type} ${identity.version}. Generated by handlerkit deploy.
+# The subscription has to be admitted as a publisher by Microsoft.
+set -eu
+case $0 in
+  */*) cd "\${0%/*}" ;;
+esac
+${group}: "\${MEDIA_LINK:?Name the address of the zip, with its SAS, in MEDIA_LINK}"
+case $MEDIA_LINK in
+  *[\\"\\\\]*) printf '%s\\n' 'MEDIA_LINK must not have quotes or backslashes in it.' >&2; exit 2 ;;
+esac
+
+printf '{"mediaLink":{"value":"%s"}}' "$MEDIA_LINK" | ${deploy}
+`;
+}
