@@ -61,6 +61,33 @@ export const COMMAND_KEYS: Readonly<Record<Operation, string>> = {
   uninstall: 'uninstallCommand',
 };
 
+/** The manifest's key of the section that all of the above stand in. */
+export const HANDLER_MANIFEST_KEY = 'handlerManifest';
+/** The manifest's key of how an update is done. */
+export const UPDATE_MODE_KEY = 'updateMode';
+/** The manifest's key of the limits for processor and memory; it stands beside the section. */
+export const RESOURCE_LIMITS_KEY = 'resourceLimits';
+/** The manifest's key of the names that a signed package repeats; it stands beside the section. */
+export const SIGNING_INFO_KEY = 'signingInfo';
+/** Keys that the agent reads in {@link SIGNING_INFO_KEY}. */
+export const SIGNING_INFO_KEYS = ['type', 'publisher', 'version'] as const;
+/** Keys that the registration of a handler asks for and that the agent never reads. */
+export const REGISTRATION_KEYS = ['rebootAfterInstall', REPORT_HEARTBEAT_KEY] as const;
+
+/** Keys that the agent, or the registration of a handler, knows: of the element, and of its section. */
+export const KNOWN_MANIFEST_KEYS = {
+  element: ['name', 'version', HANDLER_MANIFEST_KEY, RESOURCE_LIMITS_KEY, SIGNING_INFO_KEY],
+  section: [
+    ...Object.values(COMMAND_KEYS),
+    UPDATE_MODE_KEY,
+    CONTINUE_KEY,
+    SUPPORTS_MULTIPLE_KEY,
+    'supportsPolicy',
+    ...REGISTRATION_KEYS,
+  ],
+  resourceLimits: ['cpuQuotaPercentage', 'memoryQuotaInMB', 'services'],
+} as const;
+
 const BOOLEAN_KEYS = [REPORT_HEARTBEAT_KEY, CONTINUE_KEY, SUPPORTS_MULTIPLE_KEY] as const;
 
 /**
@@ -73,7 +100,7 @@ export function parseHandlerManifest(text: string, file: string): HandlerManifes
   const root = parseJson(text, file);
   if (decodeArray(root).length === 0) throw new ContractError(file, '', 'must be an array with one element');
   const entry = element(root, 0);
-  const manifest = member(entry, MANIFEST_KEY);
+  const manifest = member(entry, HANDLER_MANIFEST_KEY);
   decodeObject(manifest);
   const command = (operation: Operation): string | undefined => {
     const at = member(manifest, COMMAND_KEYS[operation]);
@@ -151,8 +178,8 @@ export function findManifestFault(root: unknown): ManifestFault | undefined {
   if (typeof entry === 'string') return python("string indices must be integers, not 'str'");
   if (Array.isArray(entry)) return python('list indices must be integers or slices, not str');
   if (typeof entry !== 'object') return python(`'${pythonTypeName(entry)}' object is not subscriptable`);
-  if (!Object.hasOwn(entry, MANIFEST_KEY)) return python(`'${MANIFEST_KEY}'`);
-  const manifest: unknown = Reflect.get(entry, MANIFEST_KEY);
+  if (!Object.hasOwn(entry, HANDLER_MANIFEST_KEY)) return python(`'${HANDLER_MANIFEST_KEY}'`);
+  const manifest: unknown = Reflect.get(entry, HANDLER_MANIFEST_KEY);
   if (manifest === null) return malformed;
   if (typeof manifest === 'object' && !Array.isArray(manifest)) return undefined;
   return python(`'${pythonTypeName(manifest)}' object has no attribute 'get'`);
@@ -192,8 +219,6 @@ export function formatHandlerManifest(input: HandlerManifestInput): string {
   };
   return `${JSON.stringify([entry], null, 2)}\n`;
 }
-
-const MANIFEST_KEY = 'handlerManifest';
 
 /** What has another type is left out, as the agent passes it to systemd, which refuses it. */
 function readLimits(value: unknown): ResourceLimits | undefined {

@@ -27,6 +27,30 @@ export function registerCommands(parser: Argv, run: Run): void {
         });
       }),
   );
+  parser.command(
+    'check [package]',
+    'Check an extension or a package, and try it on a fresh local VM',
+    async (check) => (await import('./check.ts')).builder(check),
+    (args) =>
+      run(async (context) => {
+        const { checkCommand } = await import('./check.ts');
+        const { settings, previous, publisher, type, version } = args;
+        await checkCommand(
+          {
+            package: args.package,
+            run: args['no-run'] !== true,
+            strict: args.strict === true,
+            listRules: args['list-rules'] === true,
+            settings,
+            protectedSettings: args['protected-settings'],
+            previous,
+            timeoutMinutes: args['timeout-minutes'],
+            identity: { publisher, type, version },
+          },
+          context,
+        );
+      }),
+  );
   parser.command('vm', 'Try an extension on a local VM, as the Azure Linux Agent runs it', (vm) =>
     registerVm(vm, run),
   );
