@@ -51,6 +51,38 @@ export function registerCommands(parser: Argv, run: Run): void {
         );
       }),
   );
+  parser.command(
+    'deploy <package>',
+    'Write the files and commands that put an extension on Azure',
+    async (deploy) => (await import('./deploy.ts')).builder(deploy),
+    (args) =>
+      run(async (context) => {
+        const { deployCommand } = await import('./deploy.ts');
+        const { format, out, settings, name, vm, vmss, location, publisher, type, version } = args;
+        await deployCommand(
+          {
+            package: args.package,
+            format,
+            out,
+            settings,
+            protectedSettings: args['protected-settings'],
+            protectedSettingsFromKeyVault: args['protected-settings-from-key-vault'],
+            name,
+            vm,
+            vmss,
+            resourceGroup: args['resource-group'],
+            location,
+            autoUpgradeMinorVersion: args['auto-upgrade-minor-version'],
+            enableAutomaticUpgrade: args['enable-automatic-upgrade'],
+            forceUpdateTag: args['force-update-tag'],
+            provisionAfter: args['provision-after'],
+            suppressFailures: args['suppress-failures'],
+            identity: { publisher, type, version },
+          },
+          context,
+        );
+      }),
+  );
   parser.command('vm', 'Try an extension on a local VM, as the Azure Linux Agent runs it', (vm) =>
     registerVm(vm, run),
   );

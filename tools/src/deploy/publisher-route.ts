@@ -115,7 +115,7 @@ function publishScript({ identity, resourceGroup }: Deployment): string {
     ['--resource-group', resourceGroup ?? expression('"$RESOURCE_GROUP"')],
     ['--template-file', TEMPLATE],
     ['--parameters', `@${PARAMETERS}`],
-    ['--parameters', '@/dev/stdin'],
+    ['--parameters', '@-'],
   ]);
   const group =
     resourceGroup === undefined

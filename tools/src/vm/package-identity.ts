@@ -62,17 +62,24 @@ export async function readPackageIdentity(file: string, stated: StatedIdentity):
 
 /** Reads the three names out of a `manifest.xml`; `undefined` when one is missing. */
 export function parsePublisherManifest(text: string): PackageIdentity | undefined {
-  const body = text.replace(/<!--[\s\S]*?-->/g, '');
-  const value = (element: string): string | undefined => {
-    const match = new RegExp(`<(?:\\w+:)?${element}(?:\\s[^>]*)?>([^<]*)<`).exec(body);
-    const content = match?.[1]?.trim();
-    return content === undefined || content === '' ? undefined : unescapeXml(content);
-  };
-  const publisher = value('ProviderNameSpace');
-  const type = value('Type');
-  const version = value('Version');
+  const publisher = readPublisherElement(text, 'ProviderNameSpace');
+  const type = readPublisherElement(text, 'Type');
+  const version = readPublisherElement(text, 'Version');
   if (publisher === undefined || type === undefined || version === undefined) return undefined;
   return { publisher, type, version };
+}
+
+/** Text of the first element of that name in a `manifest.xml`; `undefined` when there is none or it is empty. */
+export function readPublisherElement(manifest: string, element: string): string | undefined {
+  const body = manifest.replace(/<!--[\s\S]*?-->/g, '');
+  const match = new RegExp(`<(?:\\w+:)?${element}(?:\\s[^>]*)?>([^<]*)<`).exec(body);
+  const content = match?.[1]?.trim();
+  return content === undefined || content === '' ? undefined : unescapeXml(content);
+}
+
+/** Text of the `manifest.xml` in a zip; `undefined` when there is none. Throws `NOT_A_PACKAGE` for a file that is no zip. */
+export async function readPublisherManifest(file: string): Promise<string | undefined> {
+  return (await readManifests(file)).publisherManifest;
 }
 
 /** Reads the names out of a file name of the form `Publisher.Type-1.2.3.zip`; the type is the last dotted part. */

@@ -13,9 +13,9 @@ export type SettingsObject = Readonly<Record<string, unknown>>;
  * up from `folder`. Throws `WRONG_USAGE` for anything but a JSON object, the system's error for a missing file.
  */
 export function readSettingsArgument(option: string, value: string, folder: string): SettingsObject {
-  const file = fileOf(value);
-  const text = file === undefined ? value : readFileSync(resolve(folder, file), 'utf8');
-  const source = file === undefined ? `--${option}` : resolve(folder, file);
+  const file = settingsFile(value, folder);
+  const text = file === undefined ? value : readFileSync(file, 'utf8');
+  const source = file ?? `--${option}`;
   const hint = `Give an object, for instance --${option} '{"key": "value"}', or a file with --${option} @settings.json.`;
   const body = text.startsWith('\uFEFF') ? text.slice(1) : text;
   let parsed: unknown;
@@ -26,6 +26,18 @@ export function readSettingsArgument(option: string, value: string, folder: stri
   }
   if (!isObject(parsed)) throw usageError(`${source} must be a JSON object.`, hint);
   return parsed;
+}
+
+/** Path of the file that `value` names; `undefined` when it is the JSON itself. */
+export function settingsFile(value: string, folder: string): string | undefined {
+  const file = fileOf(value);
+  return file === undefined ? undefined : resolve(folder, file);
+}
+
+/** Absolute path of the file that `value` names; `undefined` when it is the settings themselves. */
+export function settingsArgumentFile(value: string, folder: string): string | undefined {
+  const file = fileOf(value);
+  return file === undefined ? undefined : resolve(folder, file);
 }
 
 /** JSON text with sorted keys: the same for two objects that mean the same settings. */
