@@ -2,9 +2,9 @@
 import { rmdirSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import type { CommandContext } from '../tool-deps.ts';
-import { removeExtension } from '../vm/apply-extension.ts';
 import { requireExtension, vmFolder, withLocalVm } from '../vm/local-vm.ts';
 import { destroyMachine } from '../vm/machine.ts';
+import { removeExtension } from '../vm/remove-extension.ts';
 import { readStore } from '../vm/store.ts';
 
 /** Runs disable and uninstall through the agent. Throws `NOT_FOUND`, or `DELETE_FAILED` when disable failed. */

@@ -61,6 +61,15 @@ it('shows what the agent took and what it lost, once each, and set warns of the 
   expect(await readdir(state)).toContain('events.jsonl');
 });
 
+it('shows what handlers told during a reboot, and a deletion keeps it', async () => {
+  await set();
+  await vm('reboot');
+  const log = join(folder, '.handlerkit', 'vm', 'events.jsonl');
+  expect((await readFile(log, 'utf8')).match(/"message":"hello"/g)).toHaveLength(2);
+  await vm('delete', 'Teller');
+  expect(JSON.parse((await vm('events', '--json')).stdout)).toHaveLength(4);
+});
+
 it('says that there are none, and refuses an unknown name and an endless document', async () => {
   expect((await vm('events')).stderr).toContain('No events.');
   expect(await readdir(folder)).toEqual([]);

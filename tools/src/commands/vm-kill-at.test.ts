@@ -74,6 +74,45 @@ describe.each(kinds)('a kill in a VM that is $kind', ({ kind, skip, because }) =
   });
 });
 
+describe('a deletion that is cut off', () => {
+  const cutOff = async (step: string): Promise<void> => {
+    await vm('set', await writeScriptExtension(folder, { version: '1.0.0' }), '--isolation', 'relocated');
+    await vm('kill-at', step);
+    const result = await vm('delete', 'Greeter');
+    expect(result.stderr).toContain('VM_KILLED');
+    expect(JSON.parse((await vm('show', 'Greeter')).stdout).provisioningState).toBe('Deleting');
+  };
+  const names = async (): Promise<unknown> => JSON.parse((await vm('list', '--json')).stdout);
+
+  it.each([
+    ['disable', ['disable exit 0', 'uninstall exit 0']],
+    ['disable:exit', ['disable exit 0', 'uninstall exit 0']],
+    ['uninstall', ['uninstall exit 0']],
+    ['uninstall:exit', ['uninstall exit 0']],
+  ])('at %s goes on with a reboot', async (step, operations) => {
+    await cutOff(step);
+    const after = await vm('reboot');
+    expect(operationsOf(after)).toEqual(operations);
+    expect(after.exitCode).toBe(0);
+    expect(await names()).toEqual([]);
+  });
+
+  it('goes on with vm delete', async () => {
+    await cutOff('disable');
+    expect(operationsOf(await vm('delete', 'Greeter'))).toEqual(['disable exit 0', 'uninstall exit 0']);
+    expect(await names()).toEqual([]);
+  });
+
+  it('goes on with vm set, which then sets the extension as a new one', async () => {
+    await cutOff('disable');
+    const result = await vm('set', await writeScriptExtension(folder, { version: '1.1.0' }));
+    expect(result.stderr).toContain('Going on with the deletion of Greeter');
+    const all = ['disable exit 0', 'uninstall exit 0', 'install exit 0', 'enable exit 0'];
+    expect(operationsOf(result)).toEqual(all);
+    expect(await names()).toMatchObject([{ provisioningState: 'Succeeded', typeHandlerVersion: '1.1.0' }]);
+  });
+});
+
 it('is shown, replaced and taken back, and stays as long as no command reaches it', async () => {
   await vm('kill-at', 'disable', '--isolation', 'relocated');
   await vm('set', await writeScriptExtension(folder, { version: '1.0.0' }));

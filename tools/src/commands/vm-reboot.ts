@@ -1,7 +1,7 @@
 /**
  * `handlerkit vm reboot`: what a restart of the VM does to its extensions. Everything that runs in the VM is killed, `/run` is
  * emptied, the boot id is another one; then the agent starts and processes the goal state again, so that every enabled
- * extension gets `enable` with the sequence number that it has.
+ * extension gets `enable` with the sequence number that it has. A deletion that was cut off goes on.
  * Source: agent-contract 7.1.
  */
 import { join } from 'node:path';
@@ -13,7 +13,8 @@ import { formatInstanceView, provisioningState } from '../vm/instance-view.ts';
 import type { LocalVm, ViewedExtension } from '../vm/local-vm.ts';
 import { requireVm, sayExplanations, viewExtensions, vmFolder, withLocalVm } from '../vm/local-vm.ts';
 import { rebootMachine } from '../vm/machine.ts';
-import { formatGoalState, readStore, STORE_LOCK_FILE } from '../vm/store.ts';
+import { bringAbout } from '../vm/remove-extension.ts';
+import { readStore, STORE_LOCK_FILE } from '../vm/store.ts';
 import { findTool } from '../vm/system-tools.ts';
 
 export interface VmRebootOptions {
@@ -24,7 +25,7 @@ export interface VmRebootOptions {
 
 /**
  * Reboots the VM and prints its instance view. Throws `NOT_FOUND` without a VM, `EXTENSION_FAILED` when an extension has failed
- * afterwards.
+ * afterwards, `DELETE_FAILED` when a deletion went on and failed.
  */
 export async function vmReboot(options: VmRebootOptions, context: CommandContext): Promise<void> {
   const { deps, ui } = context;
@@ -62,7 +63,7 @@ const POLL_MS = 150;
 async function startAgent(vm: LocalVm, context: CommandContext): Promise<void> {
   try {
     await vm.agent.start();
-    await vm.agent.processGoalState(formatGoalState(vm.folder, readStore(vm.folder)), context.signal);
+    await bringAbout(vm, readStore(vm.folder), context);
   } catch (thrown) {
     if (!context.signal.aborted) throw thrown;
     throw interruptedError('The agent had not enabled every extension. To go on: handlerkit vm reboot');

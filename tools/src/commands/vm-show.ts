@@ -6,7 +6,7 @@ import { livingKeeper } from '../vm/keeper.ts';
 import type { ViewedExtension } from '../vm/local-vm.ts';
 import { requireExtension, sayExplanations, viewExtensions, vmFolder, withLocalVm } from '../vm/local-vm.ts';
 import { findState, readMark } from '../vm/machine-state.ts';
-import { readStore } from '../vm/store.ts';
+import { isLeaving, readStore } from '../vm/store.ts';
 
 export interface VmOptions {
   readonly folder: string;
@@ -92,7 +92,7 @@ function formatResource({ stored, report }: ViewedExtension): ExtensionResource 
     name: stored.name,
     protectedSettings: null,
     provisionAfterExtensions: stored.provisionAfter ?? null,
-    provisioningState: provisioningState(report, stored),
+    provisioningState: isLeaving(stored) ? 'Deleting' : provisioningState(report, stored),
     publisher: stored.publisher,
     sequenceNumber: stored.sequence,
     settings: stored.settings?.public ?? null,

@@ -1,25 +1,18 @@
-/**
- * Changes the goal state of a local VM, and has the agent bring it about: one extension set, or one removed. Call these under
- * the VM's lock.
- */
+/** Changes the goal state of a local VM by one extension that is set, and has the agent bring it about. Call it under the VM's lock. */
 
 import { formatHandlerName } from '@handlerkit/sdk/contract';
-import { findInstalled } from '../agent/handler-store.ts';
-import { interruptedError, ToolError } from '../errors.ts';
+import { interruptedError } from '../errors.ts';
 import type { CommandContext } from '../tool-deps.ts';
-import { firstLine } from '../ui.ts';
-import { checkOrder, checkRemoval } from './dependency-levels.ts';
-import { collectVmEvents } from './event-log.ts';
+import { checkOrder } from './dependency-levels.ts';
 import { findFormer, followVersion, planExtension } from './extension-change.ts';
 import type { LocalVm } from './local-vm.ts';
-import { reportOf } from './local-vm.ts';
 import type { PackageIdentity } from './package-identity.ts';
+import { bringAbout, finishRemovals, uninstallBuild } from './remove-extension.ts';
 import type { SettingsObject } from './settings-argument.ts';
 import type { KeptPackage, StoredExtension, StoredSettings, VmStore } from './store.ts';
 import {
   dropPackage,
   extensionsOf,
-  formatGoalState,
   handlerNameOf,
   keepPackage,
   readStore,
@@ -50,7 +43,8 @@ export interface Application {
 }
 
 /**
- * Stores the new goal state, then has the agent process all of it, as a new goal state is. Throws what `findFormer` throws.
+ * Stores the new goal state, then has the agent process all of it, as a new goal state is. Throws what `findFormer` throws, and
+ * what `finishRemovals` does when a deletion had been cut off.
  * An extension that fails is no error here; its failure is in the agent's report.
  */
 export async function applyExtension(
@@ -65,57 +59,6 @@ export async function applyExtension(
   }
 }
 
-/**
- * Has the agent uninstall an extension, and takes it out of the goal state. Call it under the lock. Throws
- * `DELETE_FAILED` when the agent gave up because `disable` failed; the extension then stays. Throws `DEPENDENCY_IN_USE`
- * when others wait for it.
- */
-export async function removeExtension(
-  vm: LocalVm,
-  store: VmStore,
-  extension: StoredExtension,
-  context: CommandContext,
-): Promise<VmStore> {
-  checkRemoval(extension.name, store.extensions);
-  return await removeExtensions(vm, store, [extension], context);
-}
-
-/** The same for all configurations of a handler at once. */
-async function removeExtensions(
-  vm: LocalVm,
-  store: VmStore,
-  leaving: readonly StoredExtension[],
-  context: CommandContext,
-): Promise<VmStore> {
-  const current = { ...store, incarnation: store.incarnation + 1 };
-  writeStore(vm.folder, current);
-  const names = leaving.map((extension) => extension.name);
-  const goalState = formatGoalState(vm.folder, current, names);
-  await vm.agent.processGoalState(goalState, context.signal);
-  await collectVmEvents(vm, context);
-  const reports = await vm.hastyAgent.report(goalState);
-  let isStale = false;
-  for (const extension of leaving) {
-    const left = reportOf(reports, extension);
-    if (left === undefined) continue;
-    // What is reported then is a version whose update or installation failed before; it goes with the goal state.
-    isStale = (await findInstalled(vm.machine, handlerNameOf(extension))) === undefined;
-    if (isStale) continue;
-    throw new ToolError(
-      'DELETE_FAILED',
-      `The agent could not remove "${extension.name}": ${firstLine(left.message)}`,
-      {
-        hint: `Look into the logs: handlerkit vm logs ${extension.name}. To start anew: handlerkit vm reset.`,
-      },
-    );
-  }
-  const extensions = current.extensions.filter((one) => !names.includes(one.name));
-  const next = { ...current, incarnation: current.incarnation + (isStale ? 1 : 0), extensions };
-  writeStore(vm.folder, next);
-  if (isStale) await vm.agent.processGoalState(formatGoalState(vm.folder, next, []), context.signal);
-  return next;
-}
-
 async function changeGoalState(
   vm: LocalVm,
   application: Application,
@@ -123,7 +66,7 @@ async function changeGoalState(
 ): Promise<StoredExtension> {
   const { file, identity, given, keepSettings, forceUpdateTag, provisionAfter, suppressFailures } =
     application;
-  let store = readStore(vm.folder);
+  let store = await finishRemovals(vm, readStore(vm.folder), context);
   let former = findFormer(store, identity, application.name);
   const handlerName = formatHandlerName(identity.publisher, identity.type);
   const kept = takePackage(vm.folder, file, handlerName, identity.version);
@@ -149,7 +92,7 @@ async function changeGoalState(
       `${handlerNameOf(rebuilt)} ${identity.version} is installed from another build, and the agent never unpacks a version twice: deleting it and installing it anew. To rehearse an update, raise the version.`,
     );
     const leaving = former === undefined ? others : [former, ...others];
-    store = await removeExtensions(vm, store, leaving, context);
+    store = await uninstallBuild(vm, store, leaving, context);
     requested.settings = before.settings;
     requested.provisionAfter = before.provisionAfter;
     requested.suppressFailures = before.suppressFailures;
@@ -168,8 +111,7 @@ async function changeGoalState(
   };
   writeStore(vm.folder, store);
   try {
-    await vm.agent.processGoalState(formatGoalState(vm.folder, store), context.signal);
-    await collectVmEvents(vm, context);
+    await bringAbout(vm, store, context);
   } catch (thrown) {
     if (!context.signal.aborted) throw thrown;
     throw interruptedError(

@@ -12,6 +12,7 @@ import {
   findExtension,
   formatGoalState,
   keepPackage,
+  markLeaving,
   readStore,
   takePackage,
   writeStore,
@@ -59,6 +60,13 @@ describe('the store of a VM', () => {
     expect((await stat(join(folder, 'extensions.json'))).mode & 0o777).toBe(0o600);
   });
 
+  it('remembers which extension is being deleted, until it is gone', () => {
+    const store = markLeaving(STORE, ['Bare']);
+    writeStore(folder, store);
+    expect(readStore(folder)).toEqual(store);
+    expect(readStore(folder).extensions.map((one) => one.leaving)).toEqual([undefined, true]);
+  });
+
   it('keeps the former one, and says so, when the disk takes only a part of the new one', () => {
     writeStore(folder, STORE);
     const certificate = { thumbprint: 'A'.repeat(40), pem: 'x'.repeat(5000) };
@@ -90,6 +98,10 @@ describe('the store of a VM', () => {
     [edit({ extensions: {} }), /extensions must be an array/],
     [edit({ extensions: [{ ...GREETER, packageFile: '../../etc/passwd' }] }), /packageFile must be the name/],
     [edit({ extensions: [{ ...GREETER, sequence: 1.5 }] }), /extensions\[0\]\.sequence must be a whole/],
+    [
+      edit({ extensions: [{ ...GREETER, leaving: 'yes' }] }),
+      /extensions\[0\]\.leaving must be true or false/,
+    ],
     [edit({ extensions: [{ ...GREETER, settings: { public: 3 } }] }), /settings\.public must be an object/],
   ])('refuses %j, naming the file and the place', async (text, problem) => {
     await writeFile(join(folder, 'extensions.json'), text);
@@ -147,7 +159,7 @@ describe('the store of a VM', () => {
     writeStore(folder, store);
     expect(readStore(folder)).toEqual(store);
     const wanted = (leaving: readonly string[]) =>
-      formatGoalState('/vm', store, leaving).extensions.map(
+      formatGoalState('/vm', markLeaving(store, leaving)).extensions.map(
         ({ extensionName, requestedState, extensionState }) => [
           extensionName,
           requestedState,
@@ -166,7 +178,7 @@ describe('the store of a VM', () => {
   });
 
   it('becomes the goal state of all extensions, without what only the platform knows', () => {
-    expect(formatGoalState('/vm', STORE, ['Bare'])).toEqual({
+    expect(formatGoalState('/vm', markLeaving(STORE, ['Bare']))).toEqual({
       id: 'incarnation_4',
       extensions: [
         {

@@ -67,6 +67,8 @@ export interface StoredExtension {
   readonly provisionAfter?: readonly string[];
   /** True: a failure of the extension does not fail its deployment. */
   readonly suppressFailures?: boolean;
+  /** True: it is being deleted, and stays here until the agent has uninstalled it. */
+  readonly leaving?: boolean;
 }
 
 export interface VmStore {
@@ -145,12 +147,24 @@ export interface KeptPackage {
   readonly packageDigest: string;
 }
 
+/** True while the extension is being deleted. */
+export function isLeaving(extension: StoredExtension): boolean {
+  return extension.leaving === true;
+}
+
+/** The store with these extensions being deleted, and those that were before. */
+export function markLeaving(store: VmStore, names: readonly string[]): VmStore {
+  const extensions = store.extensions.map((one) =>
+    names.includes(one.name) ? { ...one, leaving: true } : one,
+  );
+  return { ...store, extensions };
+}
+
 /**
- * The goal state that the agent is to bring about; `leaving` names the extensions that are to go. One of several
- * configurations is disabled as long as another one of its handler stays; with the last the handler is uninstalled.
+ * The goal state that the agent is to bring about. Of the extensions that leave, one of several configurations is disabled as
+ * long as another one of its handler stays; with the last the handler is uninstalled.
  */
-export function formatGoalState(folder: string, store: VmStore, leaving: readonly string[] = []): GoalState {
-  const isLeaving = (extension: StoredExtension): boolean => leaving.includes(extension.name);
+export function formatGoalState(folder: string, store: VmStore): GoalState {
   const staying = new Set(store.extensions.filter((one) => !isLeaving(one)).map(handlerNameOf));
   const levels = dependencyLevels(store.extensions);
   return {
@@ -296,6 +310,7 @@ function decodeExtension(at: Located): StoredExtension {
     ...(optional(member(at, 'isConfiguration'), decodeBoolean, false) && { isConfiguration: true }),
     ...(waitsFor.length > 0 && { provisionAfter: waitsFor }),
     ...(optional(member(at, 'suppressFailures'), decodeBoolean, false) && { suppressFailures: true }),
+    ...(optional(member(at, 'leaving'), decodeBoolean, false) && { leaving: true }),
   };
 }
 
