@@ -4,11 +4,9 @@
  * program does not read `.env`, `bunfig.toml`, `tsconfig.json` or `package.json` from where it is started.
  */
 import { createReadStream } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Architecture } from '@handlerkit/sdk';
-import { ToolError } from '../errors.ts';
-import { runChild } from './child-program.ts';
+import { type BuildDeps, runBunBuild } from './bun-build.ts';
 
 export interface BundleOptions {
   /** The entry module, absolute. */
@@ -31,53 +29,27 @@ export interface Bundle {
 }
 
 /** Compiles. Throws {@link ToolError} `BUNDLE_FAILED` with bun's own words. */
-export async function compileBundle(
-  options: BundleOptions,
-  deps: {
-    readonly env: Readonly<Record<string, string | undefined>>;
-    readonly signal?: AbortSignal | undefined;
-  },
-): Promise<Bundle> {
-  const { workFolder } = options;
-  const home = join(workFolder, 'home');
-  await mkdir(home, { recursive: true });
+export async function compileBundle(options: BundleOptions, deps: BuildDeps): Promise<Bundle> {
+  const { bun, entry, workFolder, architecture } = options;
   // The program knows itself by the name of this file, so the name is the same for each architecture and folder.
   const executable = join(workFolder, 'handler');
-  const metafile = join(workFolder, 'meta.json');
-  await runChild(
-    [
-      options.bun,
-      'build',
-      options.entry,
-      '--compile',
-      '--bytecode',
-      // What is imported late becomes a part of its own, which costs nothing until it is needed.
-      '--splitting',
-      '--format=esm',
-      '--minify',
-      `--target=${TARGETS[options.architecture]}`,
-      `--compile-executable-path=${options.runtime}`,
-      '--no-compile-autoload-dotenv',
-      '--no-compile-autoload-bunfig',
-      '--no-compile-autoload-tsconfig',
-      '--no-compile-autoload-package-json',
-      '--env=disable',
-      '--conditions=@handlerkit/source',
-      `--metafile=${metafile}`,
-      `--outfile=${executable}`,
-    ],
-    {
-      cwd: workFolder,
-      // A home of its own: no bunfig of the user, and none of bun's variables.
-      env: { PATH: deps.env.PATH, HOME: home, TMPDIR: workFolder, NO_COLOR: '1', LC_ALL: 'C' },
-      timeoutMs: 3 * 60 * 1000,
-      errorCode: 'BUNDLE_FAILED',
-      purpose: `Compiling ${options.entry} for ${options.architecture}`,
-      hint: 'Correct the error that bun names.',
-      signal: deps.signal,
-    },
-  );
-  const inputs = await readInputs(metafile, workFolder);
+  const args = [
+    '--compile',
+    '--bytecode',
+    // What is imported late becomes a part of its own, which costs nothing until it is needed.
+    '--splitting',
+    '--format=esm',
+    '--minify',
+    `--target=${TARGETS[architecture]}`,
+    `--compile-executable-path=${options.runtime}`,
+    '--no-compile-autoload-dotenv',
+    '--no-compile-autoload-bunfig',
+    '--no-compile-autoload-tsconfig',
+    '--no-compile-autoload-package-json',
+    `--outfile=${executable}`,
+  ];
+  const purpose = `Compiling ${entry} for ${architecture}`;
+  const inputs = await runBunBuild({ bun, entry, args, workFolder, purpose }, deps);
   return { executable, inputs, holdsBuildPath: await holdsPath(executable, commonFolder(inputs)) };
 }
 
@@ -85,20 +57,6 @@ const TARGETS: Readonly<Record<Architecture, string>> = {
   x64: 'bun-linux-x64-baseline',
   arm64: 'bun-linux-arm64',
 };
-
-async function readInputs(metafile: string, base: string): Promise<readonly string[]> {
-  const meta: unknown = JSON.parse(await readFile(metafile, 'utf8'));
-  if (typeof meta !== 'object' || meta === null || !('inputs' in meta)) throw unreadable();
-  const { inputs } = meta;
-  if (typeof inputs !== 'object' || inputs === null) throw unreadable();
-  return Object.keys(inputs)
-    .map((path) => resolve(base, path))
-    .sort();
-}
-
-function unreadable(): ToolError {
-  return new ToolError('BUNDLE_FAILED', 'bun gave no list of the files that it compiled.');
-}
 
 /** The deepest folder that holds all of the files; undefined when that is the root. */
 function commonFolder(files: readonly string[]): string | undefined {

