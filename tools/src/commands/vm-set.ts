@@ -5,12 +5,14 @@
  */
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { interruptedError, ToolError, usageError } from '../errors.ts';
+import { formatHandlerName, type Operation } from '@handlerkit/sdk/contract';
+import { ToolError, usageError } from '../errors.ts';
+import type { PackResult } from '../pack/pack.ts';
 import type { CommandContext } from '../tool-deps.ts';
 import { firstLine } from '../ui.ts';
 import type { GivenSettings } from '../vm/apply-extension.ts';
 import { applyExtension } from '../vm/apply-extension.ts';
-import type { ExtensionInstanceView } from '../vm/instance-view.ts';
+import { clearStopOrder, type Inspection, type InspectRequest, openInspection } from '../vm/inspection.ts';
 import { formatInstanceView, provisioningState } from '../vm/instance-view.ts';
 import type { LocalVm, ViewedExtension, VmChoice } from '../vm/local-vm.ts';
 import { sayExplanations, sayLimits, viewExtensions, withLocalVm } from '../vm/local-vm.ts';
@@ -21,6 +23,8 @@ import type { SettingsObject } from '../vm/settings-argument.ts';
 import { readSettingsArgument } from '../vm/settings-argument.ts';
 import type { StoredExtension } from '../vm/store.ts';
 import { readStore } from '../vm/store.ts';
+import { relayWords } from './vm-relay.ts';
+import { printViews, waitUntilFinal } from './vm-set-wait.ts';
 
 export interface VmSetOptions {
   readonly vm: VmChoice;
@@ -38,43 +42,85 @@ export interface VmSetOptions {
   readonly identity: StatedIdentity;
   readonly wait: boolean;
   readonly timeoutMinutes: string;
+  /** True: again after every change of the folder, until Ctrl-C. */
+  readonly watch?: boolean | undefined;
+  /** Port for a debugger, empty for the usual one; `undefined`: no debugger. */
+  readonly inspect?: string | undefined;
+  /** The operation that stops for it. */
+  readonly inspectOperation?: Operation | undefined;
+}
+
+/** What goes on around one application of the extension. */
+export interface SetRound {
+  /** Called with the sources that a folder was packed from. */
+  noteInputs(inputs: readonly string[]): Promise<void>;
+  /** A true answer ends the waiting for the extension. */
+  isOver(): boolean;
 }
 
 /**
  * Applies the extension, prints the VM's instance view, and throws `EXTENSION_FAILED` when the extension failed,
- * `TIMED_OUT` when it did not finish, `SUPERSEDED` when another command changed it meanwhile.
+ * `TIMED_OUT` when it did not finish, `SUPERSEDED` when another command changed it meanwhile. With `watch` it goes on until
+ * the signal.
  */
 export async function vmSet(options: VmSetOptions, context: CommandContext): Promise<void> {
-  const timeoutMs = parseTimeout(options.timeoutMinutes);
+  parseTimeout(options.timeoutMinutes);
   checkName(options.name);
+  const source = resolve(context.deps.cwd, options.package);
+  checkFolderOptions(options, statSync(source).isDirectory(), context);
+  if (options.watch !== true) {
+    await setOnce(options, { noteInputs: async () => {}, isOver: () => false }, context);
+    return;
+  }
+  const { watchAndSet } = await import('./vm-set-watch.ts');
+  await watchAndSet(options, source, setOnce, context);
+}
+
+async function setOnce(options: VmSetOptions, round: SetRound, context: CommandContext): Promise<void> {
   const given = readGivenSettings(options, context);
   const source = resolve(context.deps.cwd, options.package);
   const isFolder = statSync(source).isDirectory();
   await checkPackage(source, isFolder, options.identity);
-  await withLocalVm(options.vm, context, async (vm) => {
+  const inspect = parseInspect(options);
+  const choice = { ...options.vm, hasTimeLimits: inspect === undefined };
+  await withLocalVm(choice, context, async (vm) => {
     sayLimits(vm, context);
     const { keepSettings, name, forceUpdateTag, suppressFailures } = options;
     const provisionAfter = parseNames(options.provisionAfter);
     const request = { keepSettings, name, forceUpdateTag, provisionAfter, suppressFailures };
-    const apply = async (file: string): Promise<StoredExtension> => {
-      const identity = await readPackageIdentity(file, options.identity);
-      return await vm.exclusively(() => applyExtension(vm, { ...request, file, identity, given }, context));
-    };
-    const stored = isFolder ? await packAndApply(source, vm, context, apply) : await apply(source);
-    const views = options.wait
-      ? await waitUntilFinal(vm, stored, timeoutMs, context)
-      : await viewExtensions(vm, readStore(vm.folder));
-    sayExplanations(views, context);
-    printViews(views, context);
-    refuseFailure(views, stored, options.wait, vm.machine.network);
+    await withInspection(vm, inspect, context, async (inspection) => {
+      const apply = async (file: string): Promise<StoredExtension> => {
+        const identity = await readPackageIdentity(file, options.identity);
+        return await vm.exclusively(async () => {
+          const { publisher, type } = identity;
+          clearStopOrder(vm);
+          inspection?.order(formatHandlerName(publisher, type), name ?? type);
+          return await applyExtension(vm, { ...request, file, identity, given }, context);
+        });
+      };
+      const applyPacked = async ({ file, inputs }: PackResult): Promise<StoredExtension> => {
+        await round.noteInputs(inputs);
+        return await apply(file);
+      };
+      const stored = isFolder
+        ? await packAndApply(source, vm, inspect !== undefined, context, applyPacked)
+        : await apply(source);
+      const timeoutMs =
+        inspect === undefined ? parseTimeout(options.timeoutMinutes) : Number.POSITIVE_INFINITY;
+      const views = options.wait
+        ? await waitUntilFinal(vm, stored, { timeoutMs, isOver: round.isOver }, context)
+        : await viewExtensions(vm, readStore(vm.folder));
+      sayExplanations(views, context);
+      printViews(views, context);
+      refuseFailure(views, stored, options.wait && !round.isOver(), vm.machine.network);
+    });
   });
 }
 
+const DEFAULT_PORT = 9229;
+
 const NO_NETWORK_HINT =
   '. The VM has no network but loopback: if the extension needs one, add --network host.';
-
-/** Milliseconds between two looks at the report. A real agent reports every 6 s; an author should not wait for that. */
-const POLL_MS = 150;
 
 /** Before a VM is made: a slip of the finger should leave nothing behind. */
 async function checkPackage(source: string, isFolder: boolean, stated: StatedIdentity): Promise<void> {
@@ -86,73 +132,63 @@ async function checkPackage(source: string, isFolder: boolean, stated: StatedIde
 async function packAndApply<T>(
   project: string,
   vm: LocalVm,
+  inspectable: boolean,
   context: CommandContext,
-  apply: (zip: string) => Promise<T>,
+  apply: (packed: PackResult) => Promise<T>,
 ): Promise<T> {
   const { withPackedProject } = await import('./vm-pack.ts');
-  return await withPackedProject(project, vm.folder, context, apply);
+  return await withPackedProject({ project, vmFolder: vm.folder, inspectable }, context, apply);
 }
 
-/** Looks at the report until the extension has succeeded or failed. */
-async function waitUntilFinal(
+async function withInspection<T>(
   vm: LocalVm,
-  extension: StoredExtension,
-  timeoutMs: number,
+  request: InspectRequest | undefined,
   context: CommandContext,
-): Promise<readonly ViewedExtension[]> {
-  const { deps, ui } = context;
-  const deadline = deps.elapsedMs() + timeoutMs;
-  let said: string | undefined;
-  for (;;) {
-    const store = readStore(vm.folder);
-    const views = await viewExtensions(vm, store);
-    const view = views.find((one) => one.name === extension.name);
-    if (view === undefined || isReplaced(view.stored, extension)) {
-      throw new ToolError('SUPERSEDED', `Another command changed or deleted "${extension.name}" meanwhile.`, {
-        hint: 'See what it is now: handlerkit vm instance-view',
-      });
-    }
-    if (provisioningState(view.report) !== 'Updating') return views;
-    if (deps.elapsedMs() >= deadline) {
-      sayExplanations(views, context);
-      printViews(views, context);
-      throw new ToolError('TIMED_OUT', `"${extension.name}" has not finished within the time limit.`, {
-        hint: `Look into the logs: handlerkit vm logs ${extension.name}, or wait longer with --timeout-minutes.`,
-      });
-    }
-    const state = describeWaiting(view);
-    if (state !== said) ui.progress(state);
-    said = state;
-    await pause(context, extension.name);
+  action: (inspection: Inspection | undefined) => Promise<T>,
+): Promise<T> {
+  if (request === undefined) return await action(undefined);
+  const inspection = await openInspection(vm, request, relayWords, context);
+  try {
+    return await action(inspection);
+  } finally {
+    await inspection.close();
   }
 }
 
-/** Waits a moment. Ctrl-C ends the waiting only, and the user should know that. */
-async function pause({ deps, signal }: CommandContext, name: string): Promise<void> {
-  try {
-    await deps.sleep(POLL_MS, signal);
-  } catch (thrown) {
-    if (!signal.aborted) throw thrown;
-    throw interruptedError(
-      `"${name}" goes on in the VM. See how it fares with handlerkit vm instance-view, or end it with handlerkit vm delete ${name}.`,
+/** A zip was built somewhere else, from sources that are not at hand. */
+function checkFolderOptions(options: VmSetOptions, isFolder: boolean, { ui }: CommandContext): void {
+  if (options.watch === true && ui.isJson) {
+    throw usageError('--watch never ends, so there is no one JSON document.', 'Leave out --json or --watch.');
+  }
+  parseInspect(options);
+  const option = options.watch === true ? '--watch' : options.inspect === undefined ? undefined : '--inspect';
+  if (isFolder || option === undefined) return;
+  throw usageError(
+    `${option} needs the folder of an extension, not a zip.`,
+    `Name the folder: handlerkit vm set . ${option}`,
+  );
+}
+
+function parseInspect({ inspect, inspectOperation, wait }: VmSetOptions): InspectRequest | undefined {
+  if (inspect === undefined) {
+    if (inspectOperation === undefined) return undefined;
+    throw usageError(
+      '--inspect-operation says where --inspect stops.',
+      `handlerkit vm set . --inspect --inspect-operation ${inspectOperation}`,
     );
   }
+  if (!wait) {
+    throw usageError('--inspect has to wait for the debugger.', 'Leave out --no-wait or --inspect.');
+  }
+  const port = inspect === '' ? DEFAULT_PORT : Number(inspect);
+  if (/^\d*$/.test(inspect) && port <= MAX_PORT) return { operation: inspectOperation ?? 'enable', port };
+  throw usageError(
+    `--inspect=${inspect} names no port.`,
+    'Give a number from 0 (any free port) to 65535: --inspect=9230, or --inspect last, for 9229.',
+  );
 }
 
-function isReplaced(now: StoredExtension, then: StoredExtension): boolean {
-  return now.sequence !== then.sequence || now.packageDigest !== then.packageDigest;
-}
-
-function describeWaiting(view: ViewedExtension): string {
-  const status = formatInstanceView(view).statuses[0];
-  return `  ${status?.displayStatus ?? 'Waiting'}: ${firstLine(status?.message)}`;
-}
-
-function printViews(extensions: readonly ViewedExtension[], context: CommandContext): void {
-  const views: readonly ExtensionInstanceView[] = extensions.map(formatInstanceView);
-  context.ui.result(JSON.stringify(views, null, 2));
-  context.ui.json(views);
-}
+const MAX_PORT = 65_535;
 
 function refuseFailure(
   views: readonly ViewedExtension[],

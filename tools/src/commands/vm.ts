@@ -1,4 +1,5 @@
 /** The command lines of `handlerkit vm`; names and parameters follow `az vm extension`. */
+import type { Operation } from '@handlerkit/sdk/contract';
 import type { Argv } from 'yargs';
 import type { Run } from './index.ts';
 import { addMachineCommands } from './vm-machine.ts';
@@ -22,6 +23,7 @@ export function registerVm(parser: Argv, run: Run): Argv {
   addViews(vm, run);
   addMachineCommands(vm, run);
   addEnds(vm, run);
+  addServices(vm, run);
   return vm;
 }
 
@@ -64,8 +66,27 @@ function addSet(vm: Argv<{ vm: string }>, run: Run): void {
           requiresArg: true,
           describe: 'How long to wait until the extension has finished',
         })
+        .option('watch', {
+          type: 'boolean',
+          describe:
+            'For a folder: pack and apply again after every change, until Ctrl-C (exit code 130; the VM stays)',
+        })
+        .option('inspect', {
+          type: 'string',
+          describe:
+            'For a folder: stop for a debugger (VS Code, Chrome) on this port of 127.0.0.1 (default: 9229), without time limits of the agent',
+        })
+        .option('inspect-operation', {
+          choices: OPERATION_NAMES,
+          describe: 'The operation that stops for it, at its first line (default: enable)',
+        })
         .options(MAKING_OPTIONS)
         .example('$0 vm set . --settings @settings.json', 'Pack the extension in this folder and apply it')
+        .example('$0 vm set . --settings @settings.json --watch', 'The same after every change')
+        .example(
+          '$0 vm set . --inspect=9230 --inspect-operation update',
+          'Debug the update from what is there',
+        )
         .example('$0 vm set greeter-1.1.0.zip --keep-settings', 'Rehearse an upgrade'),
     (args) =>
       run(async (context) => {
@@ -84,6 +105,9 @@ function addSet(vm: Argv<{ vm: string }>, run: Run): void {
             identity: { publisher: args.publisher, type: args.type, version: args.version },
             wait: args['no-wait'] !== true,
             timeoutMinutes: args['timeout-minutes'],
+            watch: args.watch,
+            inspect: args.inspect,
+            inspectOperation: args['inspect-operation'],
           },
           context,
         );
@@ -182,6 +206,25 @@ function addEnds(vm: Argv<{ vm: string }>, run: Run): void {
   );
 }
 
+/** For this tool itself, and not shown. */
+function addServices(vm: Argv<{ vm: string }>, run: Run): void {
+  vm.command(
+    'relay <folder> <port>',
+    false,
+    (command) =>
+      command
+        .positional('folder', { type: 'string', demandOption: true })
+        .positional('port', { type: 'string', demandOption: true }),
+    (args) =>
+      run(async (context) => {
+        const { vmRelay } = await import('./vm-relay.ts');
+        await vmRelay({ folder: args.folder, port: Number(args.port) }, context);
+      }),
+  );
+}
+
+/** As in the contract, which is not loaded for the command line alone. */
+const OPERATION_NAMES: readonly Operation[] = ['install', 'enable', 'disable', 'update', 'uninstall'];
 const ANY_NAME = { type: 'string', describe: 'Name of the extension on the VM (default: all)' } as const;
 const NAME = { type: 'string', demandOption: true, describe: 'Name of the extension on the VM' } as const;
 

@@ -47,6 +47,8 @@ export interface VmChoice {
   /** As the user named it. */
   readonly rootfs?: string | undefined;
   readonly agent?: AgentKind | undefined;
+  /** False: the embedded agent waits for an operation as long as it takes, as for one in a debugger. Default true. */
+  readonly hasTimeLimits?: boolean | undefined;
 }
 
 /** An extension of the goal state, with what the agent reports of it now. */
@@ -70,7 +72,7 @@ export async function openLocalVm(choice: VmChoice, context: CommandContext): Pr
     throw agent === 'waagent' ? explainUnavailable(thrown) : thrown;
   });
   const prepare = machine.agent === 'waagent' ? realAgents : embeddedAgents;
-  const { agent: worker, hastyAgent, stopWatching } = await prepare(machine, stateFolder, context);
+  const { agent: worker, hastyAgent, stopWatching } = await prepare(machine, stateFolder, context, choice);
   return {
     folder: stateFolder,
     machine,
@@ -106,6 +108,7 @@ async function embeddedAgents(
   machine: OpenMachine,
   folder: string,
   context: CommandContext,
+  { hasTimeLimits = true }: VmChoice,
 ): Promise<Agents> {
   const { deps } = context;
   const fault = watchFault({ folder, machine }, context);
@@ -116,7 +119,11 @@ async function embeddedAgents(
   const agentWith = (waitMs: (ms: number) => number): Agent =>
     createAgent(
       { machine, onEvent },
-      { now: deps.now, sleep: (ms) => deps.sleep(waitMs(ms), context.signal) },
+      {
+        now: deps.now,
+        sleep: (ms) => deps.sleep(waitMs(ms), context.signal),
+        ...(!hasTimeLimits && { operationTimeoutMs: () => LONGEST_TIMER_MS }),
+      },
     );
   return {
     agent: agentWith((ms) => ms),
@@ -275,6 +282,8 @@ function needsOwnNetwork(): ToolError {
   );
 }
 
+/** About 25 days: a longer timer of Node's fires at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const HASTY_WAIT_MS = 5;
 const BUSY_AFTER_MS = 1000;
 const BUSY = 'Waiting for another handlerkit command that changes this VM.';
