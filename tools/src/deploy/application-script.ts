@@ -84,7 +84,7 @@ read_state() {
 }
 
 write_state() {
-  printf '%s %s\\n' "$1" "$2" >"$state_file.new" && mv -f "$state_file.new" "$state_file" ||
+  { printf '%s %s\\n' "$1" "$2" >"$state_file.new" && mv -f "$state_file.new" "$state_file"; } ||
     fail "$state_file cannot be written"
 }
 
@@ -97,7 +97,7 @@ read_sequence() {
 next_sequence() {
   read_sequence
   sequence=$((\${sequence:--1} + 1))
-  printf '%s\\n' "$sequence" >"$sequence_file.new" && mv -f "$sequence_file.new" "$sequence_file" ||
+  { printf '%s\\n' "$sequence" >"$sequence_file.new" && mv -f "$sequence_file.new" "$sequence_file"; } ||
     fail "$sequence_file cannot be written"
 }
 
@@ -117,8 +117,8 @@ is_older() {
 
 function running(): string {
   const seconds = OPERATION_TIMEOUT_SECONDS;
-  return `# run OPERATION FOLDER VERSION [VARIABLE=VALUE]...: one operation of the version in FOLDER, as the agent runs it.
-run() {
+  return `# operate OPERATION FOLDER VERSION [VARIABLE=VALUE]...: one operation of the version in FOLDER, as the agent runs it.
+operate() {
   operation=$1 base=$2 own_version=$3
   shift 3
   case $operation in
@@ -160,7 +160,7 @@ place_package() {
     rm -rf ${PACKAGE_FOLDER}
   else
     rm -rf "$folder.new"
-    mv ${PACKAGE_FOLDER} "$folder.new" && mv "$folder.new" "$folder" ||
+    { mv ${PACKAGE_FOLDER} "$folder.new" && mv "$folder.new" "$folder"; } ||
       fail "the package cannot be moved to $folder"
   fi
   mkdir -p "$folder/${CONFIG_FOLDER}" "$folder/${STATUS_FOLDER}" || fail "$folder cannot be written"
@@ -170,9 +170,9 @@ place_package() {
 write_settings() {
   settings=$folder/${CONFIG_FOLDER}/$sequence${SETTINGS_SUFFIX}
   if [ -s ${CONFIG_FILE} ]; then
-    printf '%s' ${quoteShell(before)} >"$settings.new" &&
-      cat ${CONFIG_FILE} >>"$settings.new" &&
-      printf '%s' ${quoteShell(after)} >>"$settings.new" || fail "$settings cannot be written"
+    {
+      printf '%s' ${quoteShell(before)} && cat ${CONFIG_FILE} && printf '%s' ${quoteShell(after)}
+    } >"$settings.new" || fail "$settings cannot be written"
   else
     printf '' >"$settings.new" || fail "$settings cannot be written"
   fi
@@ -287,10 +287,10 @@ function steps({ manifest }: ApplicationOptions): string {
   const onFailure = (what: string): string =>
     goOn ? '' : `\n    [ "$code" -eq 0 ] || fail "${what}" "$code"`;
   const uninstalled = `${AGENT_VARIABLES.uninstallExitCode}="$uninstall_code"`;
-  const install = `  run install "$folder" "$version" ${uninstalled} || fail "install failed" "$code"\n`;
+  const install = `  operate install "$folder" "$version" ${uninstalled} || fail "install failed" "$code"\n`;
   return `# finish_enable: the last step of install and update.
 finish_enable() {
-  run enable "$folder" "$version" ${uninstalled} || fail "enable failed" "$code"
+  operate enable "$folder" "$version" ${uninstalled} || fail "enable failed" "$code"
   write_state "$version" enabled
   await_status
 }
@@ -317,21 +317,21 @@ update() {
   write_settings
   disable_code=${DISABLE_NOT_RUN}
   if [ "$state" = enabled ]; then
-    run disable "$old" "$installed"
+    operate disable "$old" "$installed"
     disable_code=$code${onFailure('disable of the old version failed')}
     write_state "$installed" installed
   fi
   copy_state "$old"
   # On the way back to an older version the agent asks the newer one.
   if is_older "$version" "$installed"; then
-    run update "$old" "$installed" ${AGENT_VARIABLES.targetVersion}="$version" \\
+    operate update "$old" "$installed" ${AGENT_VARIABLES.targetVersion}="$version" \\
       ${AGENT_VARIABLES.updatingFromVersion}="$version" ${AGENT_VARIABLES.disableExitCode}="$disable_code"
   else
-    run update "$folder" "$version" ${AGENT_VARIABLES.targetVersion}="$version" \\
+    operate update "$folder" "$version" ${AGENT_VARIABLES.targetVersion}="$version" \\
       ${AGENT_VARIABLES.updatingFromVersion}="$installed" ${AGENT_VARIABLES.disableExitCode}="$disable_code"
   fi
   [ "$code" -eq 0 ] || fail "update failed" "$code"
-  run uninstall "$old" "$installed"
+  operate uninstall "$old" "$installed"
   uninstall_code=$code
 ${goOn ? '' : '  [ "$code" -eq 0 ] || fail "uninstall of the old version failed" "$code"\n'}  rm -rf "$old"
   write_state "$version" present
@@ -346,8 +346,8 @@ remove() {
   if [ -n "$installed" ] && [ -d "$old" ]; then
     read_sequence
     sequence=\${sequence:-0}
-    [ "$state" != enabled ] || run disable "$old" "$installed" || failure=$code
-    [ "$state" = present ] || run uninstall "$old" "$installed" || failure=$code
+    [ "$state" != enabled ] || operate disable "$old" "$installed" || failure=$code
+    [ "$state" = present ] || operate uninstall "$old" "$installed" || failure=$code
   fi
   # A handler's name has no "-", so these are its versions only.
   rm -rf "$root/$handler-"* "$state_file" "$sequence_file"

@@ -113,6 +113,6 @@ function formatModule(deployment: Deployment): string {
   const lines = ['parent: target', `name: ${quoteBicep(name)}`];
   if (isMachine) lines.push('location: location');
   lines.push(`properties: ${block('{', members, '}', 2)}`);
-  parts.push(`resource extension '${type}@${version}' = ${block('{', lines, '}', 0)}`);
+  parts.push(`resource handler '${type}@${version}' = ${block('{', lines, '}', 0)}`);
   return `${parts.join('\n\n')}\n`;
 }
