@@ -140,6 +140,19 @@ describe.each(shells.map((shell) => ({ shell, title: shell.join(' ') })))('in $t
     expect(await readdir(join(base, 'status'))).toEqual(['7.status']);
   });
 
+  it('finds out once which program runs here, and again when that one is gone', async () => {
+    await install(false);
+    writeFileSync(join(base, 'install'), 'exit 7');
+    expect(start(shell, ['install']).status).toBe(7);
+    fakeProgram('uname', 'echo riscv64');
+    expect(start(shell, ['install']).status).toBe(7);
+    await rm(join(base, programFile(architecture)));
+    expect(start(shell, ['install'])).toMatchObject({
+      status: 51,
+      stderr: expect.stringContaining('riscv64'),
+    });
+  });
+
   it('writes into the folder that the agent names, and nothing but its line when it cannot write', async () => {
     await install(false);
     fakeProgram('uname', 'echo riscv64');

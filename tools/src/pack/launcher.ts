@@ -86,6 +86,9 @@ const MACHINES: Readonly<Record<Architecture, { names: string; loader: string }>
   arm64: { names: 'aarch64 | arm64', loader: '/lib/ld-linux-aarch64.so.1' },
 };
 
+/** File beside the program: the architecture whose program runs on this machine. */
+const CHOICE_FILE = '.architecture';
+
 /** Where the system's own programs are. */
 const USUAL_PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
 
@@ -236,38 +239,52 @@ reason='The extension is starting'
 
 /**
  * The loader's \`--list\` maps the program without running it: it tells a C library that is too old and a \`noexec\` file
- * system, which a failed start could not be told from.
+ * system, which a failed start could not be told from. That takes as long as all the rest, so what was found is written
+ * down beside the program: neither a machine's architecture nor its C library turns into one that cannot run it.
  */
 function choice({ architectures, runtime = 'bun' }: LauncherOptions): string {
   const libraries = LIBRARIES[runtime];
   const rows = architectures.map((architecture) => {
     const { names, loader } = MACHINES[architecture];
-    return `  ${names}) program=$own/handler-${architecture} loader=${loader} ;;`;
+    return `    ${names}) architecture=${architecture} loader=${loader} ;;`;
   });
-  return `machine=$(uname -m)
-case $machine in
-${rows.join('\n')}
-  *)
-    case $machine in '' | *[!A-Za-z0-9_-]*) machine=unknown ;; esac
-    unsupported "this machine is $machine; the package has programs for ${architectures.join(' and ')} only"
-    ;;
-esac
-[ -x "$loader" ] ||
-  unsupported "the program needs ${libraries}; this system has no $loader"
-[ -x "$program" ] ||
-  unsupported 'the program is missing or cannot be executed; is the file system mounted with noexec?' "$program"
-cannot_load() {
+  return `cannot_load() {
   unsupported 'the program cannot be loaded; it needs ${libraries} and a file system without noexec' "$1"
 }
-listed=$("$loader" --list "$program" 2>&1) || cannot_load "\${listed%%
+
+find_program() {
+  machine=$(uname -m)
+  case $machine in
+${rows.join('\n')}
+    *)
+      case $machine in '' | *[!A-Za-z0-9_-]*) machine=unknown ;; esac
+      unsupported "this machine is $machine; the package has programs for ${architectures.join(' and ')} only"
+      ;;
+  esac
+  program=$own/handler-$architecture
+  [ -x "$loader" ] ||
+    unsupported "the program needs ${libraries}; this system has no $loader"
+  [ -x "$program" ] ||
+    unsupported 'the program is missing or cannot be executed; is the file system mounted with noexec?' "$program"
+  listed=$("$loader" --list "$program" 2>&1) || cannot_load "\${listed%%
 *}"
-case $listed in
-  *'not found'*)
-    listed="\${listed%%not found*}not found"
-    cannot_load "\${listed##*
+  case $listed in
+    *'not found'*)
+      listed="\${listed%%not found*}not found"
+      cannot_load "\${listed##*
 }"
-    ;;
+      ;;
+  esac
+  { printf '%s\\n' "$architecture" >"$own/${CHOICE_FILE}"; } 2>/dev/null
+}
+
+architecture=
+{ read -r architecture <"$own/${CHOICE_FILE}"; } 2>/dev/null
+case $architecture in
+  ${architectures.join(' | ')}) program=$own/handler-$architecture ;;
+  *) program= ;;
 esac
+[ -x "$program" ] || find_program
 `;
 }
 
