@@ -51,6 +51,20 @@ describe('the status blob', () => {
     ]);
   });
 
+  it('takes a word or a message of any kind, as a handler may have written it and the agent passes it on', () => {
+    const { runtimeSettingsStatus } = READY;
+    const { settingsStatus } = runtimeSettingsStatus;
+    const status = { ...settingsStatus.status, formattedMessage: { lang: 'en-US', message: 5 } };
+    const odd = {
+      ...READY,
+      status: 7,
+      runtimeSettingsStatus: { ...runtimeSettingsStatus, settingsStatus: { ...settingsStatus, status } },
+    };
+    expect(parseStatusBlob(blobOf([odd]), FILE).handlers).toMatchObject([
+      { status: '7', extension: { verdict: { reported: { message: '5' } } } },
+    ]);
+  });
+
   it('has no goal state and no handlers before the first one', () => {
     const early = { aggregateStatus: { guestAgentStatus: { version: '2.7.3.0' } } };
     expect(parseStatusBlob(JSON.stringify(early), FILE)).toMatchObject({

@@ -76,7 +76,7 @@ function readHandler(handler: Located): HandlerReport {
     handlerName,
     handlerVersion: decodeText(member(handler, 'handlerVersion')),
     extensionName,
-    status: optional(member(handler, 'status'), decodeString, null),
+    status: optional(member(handler, 'status'), decodeWords, null),
     code: optional(member(handler, 'code'), decodeNumber, 0),
     message: readMessage(handler) ?? null,
     extension: isAbsent(settings) ? undefined : readExtension(settings, extensionName ?? handlerName),
@@ -122,12 +122,17 @@ function readSubstatus(substatus: Located): readonly ReportedSubstatus[] {
 
 function readValue(status: Located): StatusValue | undefined {
   if (isAbsent(status)) return undefined;
-  const value = decodeString(status);
+  const value = decodeWords(status);
   return STATUS_VALUES.find((one) => one === value);
 }
 
 function readMessage(of: Located): string | undefined {
-  return optional(below(of, 'formattedMessage', 'message'), decodeString, undefined);
+  return optional(below(of, 'formattedMessage', 'message'), decodeWords, undefined);
+}
+
+/** What a handler wrote may be of any kind, and 2.7.3 passes it on as it is. */
+function decodeWords({ value }: Located): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 /** The member of an object that may itself be missing. */
