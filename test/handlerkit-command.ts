@@ -35,6 +35,8 @@ export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Shows the command's stderr while it runs. */
   readonly showProgress?: boolean;
+  /** Path of a bundled tool to run in place of the usual one. */
+  readonly tool?: string;
   /** Runs the command as this user and group; only root can. */
   readonly user?: { readonly uid: number; readonly gid: number };
 }
@@ -44,7 +46,8 @@ export function runHandlerkit(
   words: readonly string[],
   options: CommandOptions = {},
 ): Promise<CommandResult> {
-  const [program = '', ...args] = HANDLERKIT;
+  const command = options.tool === undefined ? HANDLERKIT : [process.execPath, options.tool];
+  const [program = '', ...args] = command;
   return new Promise((resolve, reject) => {
     const child = spawn(program, [...args, ...words], {
       cwd: options.cwd ?? REPOSITORY,

@@ -3,12 +3,12 @@
  * architecture, into a temporary folder that is removed at the end. The tests start the tool some hundred times, and one
  * that is compiled anew each time takes six times as long to start.
  */
-import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
-import { REPOSITORY, runHandlerkit, TOOL_VARIABLE } from './handlerkit-command.ts';
+import { bundleTool } from './bundled-tool.ts';
+import { runHandlerkit, TOOL_VARIABLE } from './handlerkit-command.ts';
 
 declare module 'vitest' {
   export interface ProvidedContext {
@@ -50,31 +50,4 @@ export async function setup(project: TestProject): Promise<() => void> {
   if (failed === undefined) return remove;
   remove();
   throw failed.reason;
-}
-
-/** Makes one program of the tool's sources, in parts that load when they are needed; gives its path. */
-function bundleTool(folder: string): string {
-  const tools = join(REPOSITORY, 'tools');
-  const program = join(folder, 'tool/dist/cli.js');
-  // Under another name: a module of the bundle may import the same.
-  const require =
-    "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);";
-  execFileSync(
-    join(REPOSITORY, 'node_modules/.bin/esbuild'),
-    [
-      join(tools, 'src/cli.ts'),
-      '--bundle',
-      '--platform=node',
-      '--format=esm',
-      '--splitting',
-      '--conditions=@handlerkit/source',
-      '--log-level=error',
-      `--banner:js=${require}`,
-      `--outdir=${dirname(program)}`,
-    ],
-    { stdio: ['ignore', 'ignore', 'inherit'] },
-  );
-  // Where the tool finds its version, and that its parts are ES modules.
-  copyFileSync(join(tools, 'package.json'), join(folder, 'tool/package.json'));
-  return program;
 }

@@ -15,6 +15,7 @@ import {
   readSync,
   renameSync,
   rmSync,
+  statSync,
 } from 'node:fs';
 import { basename, join } from 'node:path';
 import { readTextIfThere, writeWholeFile } from '@handlerkit/sdk';
@@ -113,16 +114,25 @@ export function writeStore(folder: string, store: VmStore): void {
 }
 
 /**
- * Copies a package into the VM's folder, so that the author may build the next one meanwhile, and gives the name and
- * digest of the copy. {@link keepPackage} or {@link dropPackage} has to follow, under the same lock.
+ * Copies a package into the VM's folder unless it is there, so that the author may build the next one meanwhile, and gives the
+ * name and digest of the copy. {@link keepPackage} or {@link dropPackage} has to follow, under the same lock.
  */
 export function takePackage(folder: string, file: string, handlerName: string, version: string): KeptPackage {
+  const name = (digest: string): KeptPackage => ({
+    packageFile: `${handlerName}-${version}-${digest.slice(0, 16)}.zip`,
+    packageDigest: digest,
+  });
+  // Most calls bring other settings for a package that is here already; then one of those has its size.
+  const { size } = statSync(file);
+  if (listPackages(folder).some((one) => statSync(join(folder, PACKAGES_FOLDER, one)).size === size)) {
+    const known = name(digestFile(file));
+    if (existsSync(join(folder, PACKAGES_FOLDER, known.packageFile))) return known;
+  }
   const copy = join(folder, TAKEN_PACKAGE);
   copyFileSync(file, copy);
   sync(copy);
-  // Of the copy: the file may change while it is being read.
-  const packageDigest = digestFile(copy);
-  return { packageFile: `${handlerName}-${version}-${packageDigest.slice(0, 16)}.zip`, packageDigest };
+  // Of the copy: the file may have changed meanwhile.
+  return name(digestFile(copy));
 }
 
 /**
