@@ -25,9 +25,16 @@ export const CONTENT_RULES = {
   },
   'zip-damaged': {
     severity: 'error',
-    reason: 'The content does not have the size or the checksum that the zip says, so unpacking fails.',
+    reason: 'The content does not have the checksum that the zip says, so unpacking fails.',
     source: 'CPython Lib/zipfile ZipExtFile; agent-contract 1.2',
     fix: 'Pack again; the file is damaged.',
+  },
+  'zip-short': {
+    severity: 'warning',
+    reason:
+      'The content is shorter than the zip says. Python takes it all the same; other readers refuse it.',
+    source: 'CPython Lib/zipfile ZipExtFile',
+    fix: 'Pack again; the file was edited.',
   },
   'content-source-map': {
     severity: 'warning',
@@ -77,7 +84,9 @@ const finding = findingFor(CONTENT_RULES);
 
 function checkFacts({ file, damage, secrets, hasInlineSourceMap }: FileFacts): Finding[] {
   const found = secrets.map((what) => finding('secret-content', file.name, `holds ${what}.`));
-  if (damage !== undefined) found.push(finding('zip-damaged', file.name, `${damage}.`));
+  if (damage !== undefined) {
+    found.push(finding(damage.isFatal ? 'zip-damaged' : 'zip-short', file.name, `${damage.message}.`));
+  }
   if (hasInlineSourceMap && /\.[cm]?js$/.test(file.path)) {
     found.push(finding('content-source-map', file.name, 'holds a source map.'));
   }

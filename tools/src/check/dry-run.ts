@@ -86,6 +86,8 @@ interface DryRun {
   apply(version: string, state: RequestedState): Promise<Applied>;
   /** Looks at the report until it is final, nothing more can come, or the time is over. */
   settle(version: string): Promise<Settled>;
+  /** True when all processes of the VM have ended, or do so in a moment. */
+  isIdleSoon(): Promise<boolean>;
   readonly version: string;
 }
 
@@ -172,11 +174,20 @@ async function startRun(
     machine,
     before: new Set(await readdir(machine.hostPath(machine.libFolder))),
     version: identity.version,
+    isIdleSoon: async () => {
+      const start = deps.elapsedMs();
+      while (await machine.isBusy()) {
+        if (deps.elapsedMs() - start > ENDING_MS) return false;
+        await deps.sleep(POLL_MS, signal);
+      }
+      return true;
+    },
     apply: async (version, state) => {
       ended = [];
       incarnation++;
       await agent.processGoalState(goalState(version, state), signal);
-      return { ended, report: await look(version) };
+      const [report] = await hasty.report(goalState(version, 'enabled'));
+      return { ended, report };
     },
     settle: async (version) => {
       const start = deps.elapsedMs();
@@ -228,14 +239,19 @@ async function runFirst(run: DryRun): Promise<Settled | undefined> {
   }
   const settled = await run.settle(run.version);
   judgeStatus(run, settled);
-  return settled;
+  return isInvalid(settled) ? { ...settled, state: undefined } : settled;
 }
 
-function judgeStatus(run: DryRun, { report, state, explanation }: Settled): void {
+/** The agent cannot make sense of the status file. */
+function isInvalid({ report }: Settled): boolean {
   const verdict = report?.extension?.verdict;
-  const isInvalid =
-    verdict?.silencesVm === true || verdict?.reported.code === AGENT_ERROR_CODES.statusInvalid;
-  if (isInvalid) run.findings.push(finding('run-status', '', explanation));
+  return verdict?.silencesVm === true || verdict?.reported.code === AGENT_ERROR_CODES.statusInvalid;
+}
+
+function judgeStatus(run: DryRun, settled: Settled): void {
+  const { report, state, explanation } = settled;
+  const verdict = report?.extension?.verdict;
+  if (isInvalid(settled)) run.findings.push(finding('run-status', '', explanation));
   else if (state === undefined) run.findings.push(finding('run-not-final', '', explanation));
   else if (state === 'Failed') {
     const rule = run.hasSettings ? 'run-status-error' : 'run-enable-refused';
@@ -286,12 +302,8 @@ async function runEnd(run: DryRun, version: string): Promise<void> {
   await judgeLeftovers(run);
 }
 
-async function judgeLeftovers({ machine, before, findings }: DryRun): Promise<void> {
-  const deadline = performance.now() + ENDING_MS;
-  while ((await machine.isBusy()) && performance.now() < deadline) {
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
-  if (await machine.isBusy()) {
+async function judgeLeftovers({ machine, before, findings, isIdleSoon }: DryRun): Promise<void> {
+  if (!(await isIdleSoon())) {
     findings.push(finding('run-process-left', '', 'A process that the handler started still runs.'));
   }
   for (const name of await readdir(machine.hostPath(machine.libFolder))) {

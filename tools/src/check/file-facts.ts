@@ -6,7 +6,7 @@ import { BEFORE_ANCHOR, BEHIND_ANCHOR, findSecrets } from './secret-patterns.ts'
 export interface FileFacts {
   readonly file: PackedFile;
   /** Why the content is not what the zip says; `undefined` for a good one. */
-  readonly damage: string | undefined;
+  readonly damage: DamagedContent | undefined;
   /** What could be read of the content, at most {@link HEAD_BYTES}; `undefined` when nothing was read. */
   readonly head: Buffer | undefined;
   readonly elf: ElfFacts | undefined;
@@ -44,7 +44,7 @@ async function readFile(file: PackedFile): Promise<FileFacts> {
   const secrets = new Set<string>();
   let mentionsHeartbeat = false;
   let hasInlineSourceMap = false;
-  let damage: string | undefined;
+  let damage: DamagedContent | undefined;
   const look = (bytes: Buffer): void => {
     for (const what of findSecrets(bytes)) secrets.add(what);
     mentionsHeartbeat ||= HEARTBEAT_WORDS.some((word) => bytes.includes(word));
@@ -62,7 +62,7 @@ async function readFile(file: PackedFile): Promise<FileFacts> {
     }
   } catch (thrown) {
     if (!(thrown instanceof DamagedContent)) throw thrown;
-    damage = thrown.message;
+    damage = thrown;
   }
   const head = Buffer.concat(heads);
   const found = { secrets: [...secrets], mentionsHeartbeat, hasInlineSourceMap };

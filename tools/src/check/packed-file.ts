@@ -18,7 +18,16 @@ export interface PackedFile {
   readonly body: (() => AsyncIterable<Buffer>) | undefined;
 }
 
-/** The content is not what the zip says it is; the message says how. */
+/**
+ * The content is not what the zip says it is; the message says how. `isFatal` is false where only other readers than
+ * Python refuse it.
+ */
 export class DamagedContent extends Error {
   override readonly name = 'DamagedContent';
+  readonly isFatal: boolean;
+
+  constructor(message: string, isFatal = true) {
+    super(message);
+    this.isFatal = isFatal;
+  }
 }

@@ -71,9 +71,10 @@ export function formatReport(report: CheckReport): string {
     }
   }
   const { error, warning, note } = countSeverities(findings);
-  return [...lines, `${count(error, 'error')}, ${count(warning, 'warning')}, ${count(note, 'note')}`].join(
-    '\n',
-  );
+  return [
+    ...lines,
+    `${countOf(error, 'error')}, ${countOf(warning, 'warning')}, ${countOf(note, 'note')}`,
+  ].join('\n');
 }
 
 /** Every rule with its severity and reason. */
@@ -117,6 +118,7 @@ function formatBytes(bytes: number): string {
   return bytes < 1_000_000 ? `${(bytes / 1000).toFixed(1)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
 }
 
-function count(number: number, word: string): string {
+/** `1 error`, `2 errors`. */
+export function countOf(number: number, word: string): string {
   return `${number} ${word}${number === 1 ? '' : 's'}`;
 }

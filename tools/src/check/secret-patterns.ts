@@ -21,7 +21,8 @@ export const SECRET_PATTERNS: readonly SecretPattern[] = [
   {
     what: 'a storage account key',
     anchor: 'AccountKey=',
-    expression: /AccountKey=[A-Za-z0-9+/]{86}==/,
+    // The key that begins so is that of the storage emulator, which its documentation publishes.
+    expression: /AccountKey=(?!Eby8vdM02xNOcqFlqUwJPLlm)[A-Za-z0-9+/]{86}==/,
   },
   {
     what: 'a connection string with a key',
@@ -36,7 +37,7 @@ export const SECRET_PATTERNS: readonly SecretPattern[] = [
   {
     what: 'a token of npm',
     anchor: '_authToken',
-    expression: /_authToken\s*=\s*["']?(?!\$\{)[A-Za-z0-9_=.-]{16,}/,
+    expression: /_authToken\s*=\s*["']?(?!\$\{)(?=[A-Za-z_.-]*\d)[A-Za-z0-9_.-]{16,}/,
   },
   { what: 'a token of npm', anchor: 'npm_', expression: /\bnpm_[A-Za-z0-9]{36}\b/ },
   { what: 'a token of GitHub', anchor: 'ghp_', expression: /\bghp_[A-Za-z0-9]{36}\b/ },

@@ -211,9 +211,10 @@ async function* readContent(file: string, record: ZipRecord, start: number): Asy
     raw.destroy();
     stream.destroy();
   }
-  if (size !== record.sizeBytes)
-    throw new DamagedContent(`holds ${size} bytes, and the zip says ${record.sizeBytes}`);
   if (crc !== record.crc) throw new DamagedContent('has another checksum than the zip says');
+  if (size !== record.sizeBytes) {
+    throw new DamagedContent(`holds ${size} bytes, and the zip says ${record.sizeBytes}`, false);
+  }
 }
 
 function judge(structure: ZipStructure, size: number): readonly Finding[] {

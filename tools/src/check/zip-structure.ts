@@ -76,7 +76,7 @@ export async function readZipStructure(file: FileHandle, size: number): Promise<
   }
   const prefixBytes = end.directoryEnd - end.directoryBytes - end.directoryOffset;
   const start = end.directoryOffset + prefixBytes;
-  if (start < 0) throw new ZipUnreadable('its end record points before the beginning of the file');
+  if (start < 0) throw new ZipUnreadable('its directory is larger than the file');
   const directory = await readAt(file, start, end.directoryBytes);
   const records: (CentralRecord & ZipRecord)[] = [];
   for (let at = 0; at < directory.length; ) {
@@ -202,7 +202,12 @@ function readCentral(
 function readName(raw: Buffer, flags: number): Pick<ZipRecord, 'name' | 'isNameValid' | 'isNameAmbiguous'> {
   const isUtf8 = (flags & 0x800) !== 0;
   const isAscii = raw.every((byte) => byte < 0x80);
-  const name = getFileNameLowLevel(flags, raw, [], true);
+  // Python's table has the control characters as they are; yauzl's shows them as pictures.
+  const name = isUtf8
+    ? raw.toString('utf8')
+    : Array.from(raw, (byte) =>
+        byte < 0x80 ? String.fromCharCode(byte) : getFileNameLowLevel(flags, Buffer.of(byte), [], true),
+      ).join('');
   return {
     name,
     isNameValid: !isUtf8 || Buffer.from(name, 'utf8').equals(raw),

@@ -9,6 +9,7 @@ import { type DryRunResult, dryRun } from '../check/dry-run.ts';
 import { listFolder } from '../check/folder-package.ts';
 import {
   type CheckReport,
+  countOf,
   countSeverities,
   formatReport,
   formatRules,
@@ -208,9 +209,13 @@ function mergeFindings(first: readonly Finding[], second: readonly Finding[]): r
 function refuse({ findings, subject }: CheckReport, isStrict: boolean): void {
   const { error, warning } = countSeverities(findings);
   if (error === 0 && !(isStrict && warning > 0)) return;
-  throw new ToolError('CHECK_FAILED', `${subject} has ${error} errors and ${warning} warnings.`, {
-    hint: 'Correct what the lines above name; `handlerkit check --list-rules` says why each rule is there.',
-  });
+  throw new ToolError(
+    'CHECK_FAILED',
+    `${subject} has ${countOf(error, 'error')} and ${countOf(warning, 'warning')}.`,
+    {
+      hint: 'Correct what the lines above name; `handlerkit check --list-rules` says why each rule is there.',
+    },
+  );
 }
 
 function parseTimeout(text: string): number {

@@ -57,7 +57,9 @@ export async function packCommand(
   ui: PackUi,
   deps: Omit<PackDeps, 'progress'>,
 ): Promise<void> {
+  const { checkBeforePacking } = await import('../check/before-packing.ts');
   const { packProject } = await import('../pack/pack.ts');
+  for (const warning of await checkBeforePacking(options.folder, deps.signal)) ui.warning(warning);
   const result = await packProject(
     {
       folder: options.folder,
