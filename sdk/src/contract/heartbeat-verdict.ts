@@ -6,6 +6,7 @@ import { HEARTBEAT_STALE_SECONDS, UNRESPONSIVE } from './heartbeat.ts';
 import type { Located } from './json.ts';
 import { isAbsent, member, parseJson } from './json.ts';
 import { AGENT_ERROR_CODES } from './operations.ts';
+import { pythonJsonError } from './python-json-error.ts';
 import { formatPythonValue, pythonLookup } from './python-values.ts';
 
 /** What becomes of a heartbeat in the report of the VM. */
@@ -52,17 +53,19 @@ export function judgeHeartbeat(source: HeartbeatSource): HeartbeatVerdict {
   }
   let root: Located;
   try {
-    if (source.text.startsWith('\uFEFF')) throw new Error('byte order mark');
+    const syntax = pythonJsonError(source.text);
+    if (syntax !== undefined) return malformed(syntax);
     root = parseJson(source.text, source.file);
   } catch {
-    return malformed('it is not valid JSON');
+    // Python takes NaN and Infinity, which stand for nothing that a heartbeat has.
+    return malformed(NO_VALUE);
   }
-  if (isObject(root.value)) return malformed('it is an object, not an array');
+  if (isObject(root.value)) return malformed(NO_FIRST_ELEMENT);
   if (!Array.isArray(root.value)) return silences('the heartbeat file is not an array');
   if (root.value.length === 0) return silences('the array in the heartbeat file is empty');
   if (!isObject(root.value[0])) return silences('the first element of the heartbeat file is not an object');
   const body = member({ file: source.file, path: '[0]', value: root.value[0] }, 'heartbeat');
-  if (body.value === undefined) return malformed("'heartbeat' is missing");
+  if (body.value === undefined) return malformed(NO_HEARTBEAT);
   if (body.value === null) return { kind: 'ignored' };
   if (!isObject(body.value)) return silences('`heartbeat` is not an object');
   const status = text(member(body, 'status'));
@@ -84,6 +87,11 @@ export function judgeHeartbeat(source: HeartbeatSource): HeartbeatVerdict {
 }
 
 const LONGEST_STATUS = 1024;
+
+/** Python's words, of which the agent makes its message: what is wrong with a text, or the key that was not there. */
+const NO_VALUE = 'Expecting value: line 1 column 1 (char 0)';
+const NO_FIRST_ELEMENT = '0';
+const NO_HEARTBEAT = "'heartbeat'";
 
 /** The agent passes any value through; one that is no text is shown as Python shows it. */
 function text(at: Located): string | null {

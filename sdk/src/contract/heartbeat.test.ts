@@ -109,6 +109,18 @@ describe('judgeHeartbeat', () => {
   });
 
   it.each([
+    ['', 'Expecting value: line 1 column 1 (char 0)'],
+    ['[{"heartbeat":{}]', "Expecting ',' delimiter: line 1 column 17 (char 16)"],
+    ['[]x', 'Extra data: line 1 column 3 (char 2)'],
+    [`\uFEFF${file({})}`, 'Unexpected UTF-8 BOM (decode using utf-8-sig): line 1 column 1 (char 0)'],
+    ['{"heartbeat":{}}', '0'],
+    ['[{"version":1}]', "'heartbeat'"],
+  ])('of %s has the message that Python makes of it: %s', (text, words) => {
+    const message = `[ExtensionError] Malformed heartbeat file: ${words}`;
+    expect(judge(text)).toEqual({ kind: 'failed', code: -1, message, status: undefined });
+  });
+
+  it.each([
     ['', 'failed'],
     ['{', 'failed'],
     ['\uFEFF[{"heartbeat":{"status":"Ready"}}]', 'failed'],
