@@ -1,18 +1,21 @@
 /**
- * The blobs that a goal state names: version manifests, packages, and the one that the agent writes its status to.
+ * The blobs that a goal state names: version manifests, packages, the artifacts profile, and the one that the agent writes its
+ * status to.
  * Source: fabric.md 2, item 7, 3, 6; agent-contract 12.4, 12.6.
  */
 import { ContractError } from '@handlerkit/sdk/contract';
+import type { GoalStateExtension, GoalStatePackage } from '../agent/goal-state.ts';
 import {
   BLOB_FOLDERS,
   type FabricEndpoints,
   formatManifestUrl,
   formatPackageUrl,
+  formatProfileUrl,
   formatStatusBlobUrl,
 } from './fabric-addresses.ts';
 import type { FabricIdentity } from './fabric-identity.ts';
 import type { FabricGoalState } from './goal-state-file.ts';
-import { type HttpAnswer, type HttpRequest, notFound, xml } from './http-server.ts';
+import { type HttpAnswer, type HttpRequest, json, notFound, xml } from './http-server.ts';
 import { BLOB_TYPE, type BlobWrite, createBlobWriter } from './status-upload.ts';
 import { formatVersionManifest } from './version-manifest.ts';
 
@@ -37,12 +40,12 @@ export function createBlobStore(options: BlobStoreOptions): BlobStore {
   const writer = createBlobWriter();
   return {
     read: (path) => {
-      const { extensions } = readGoalState();
+      const { extensions, onHold } = readGoalState();
       if (path.startsWith(BLOB_FOLDERS.manifests)) {
         const listed = extensions.filter(
           (one) => pathOf(formatManifestUrl(endpoints(), one.handlerName)) === path,
         );
-        const versions = new Set(listed.map((one) => one.version));
+        const versions = new Set(listed.flatMap(publishedPackages).map((one) => one.version));
         const [first] = listed;
         if (first === undefined) return notFound('manifest');
         const published = [...versions].map((version) => ({
@@ -51,10 +54,13 @@ export function createBlobStore(options: BlobStoreOptions): BlobStore {
         }));
         return xml('manifest', formatVersionManifest(published));
       }
+      if (path === pathOf(formatProfileUrl(endpoints(), identity))) {
+        return json('profile', { onHold: onHold === true });
+      }
       if (!path.startsWith(BLOB_FOLDERS.packages)) return notFound();
-      const found = extensions.find(
-        (one) => pathOf(formatPackageUrl(endpoints(), one.handlerName, one.version)) === path,
-      );
+      const found = extensions
+        .flatMap(publishedPackages)
+        .find((one) => pathOf(formatPackageUrl(endpoints(), one.handlerName, one.version)) === path);
       if (found === undefined) return notFound('package');
       const headers = { 'content-type': 'application/octet-stream', [BLOB_TYPE]: 'BlockBlob' };
       return { status: 200, subject: 'package', headers, file: found.packageFile };
@@ -67,6 +73,14 @@ export function createBlobStore(options: BlobStoreOptions): BlobStore {
       return { status: 201, subject };
     },
   };
+}
+
+/** What can be had of a handler, each with the name that the URL of its package is made of. */
+function publishedPackages(
+  extension: GoalStateExtension,
+): readonly (GoalStatePackage & { readonly handlerName: string })[] {
+  const { handlerName, version, packageFile, packages = [{ version, packageFile }] } = extension;
+  return packages.map((one) => ({ handlerName, ...one }));
 }
 
 /** Answers one request that comes straight to the store. */

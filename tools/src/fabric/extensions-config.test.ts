@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { SettingsNode } from '../agent/goal-state.ts';
 import { formatExtensionsConfig } from './extensions-config.ts';
 import { AZURE_ENDPOINTS } from './fabric-addresses.ts';
 import { createIdentity } from './fabric-identity.ts';
@@ -98,5 +99,27 @@ describe('the extensions config', () => {
     expect(format(EMPTY_GOAL_STATE)).toMatch(
       /<Plugins>\s*<\/Plugins>[\s\S]*<StatusUploadBlob[\s\S]*<\/Extensions>\n$/,
     );
+  });
+
+  it('gives settings as the platform words them, with what is wrong in them', () => {
+    const [extension] = exampleGoalState().extensions;
+    if (extension === undefined) throw new Error('the example has an extension');
+    const worded = (settingsNode: SettingsNode): string =>
+      format(exampleGoalState({ extensions: [{ ...extension, settingsNode }] }));
+    expect(worded({ version: '1.2.4', sequence: '7', text: 'no <JSON>' })).toContain(
+      '<Plugin name="Contoso.Samples.Greeter" version="1.2.4">\n      <RuntimeSettings seqNo="7">no &lt;JSON&gt;</RuntimeSettings>',
+    );
+    expect(worded({ sequence: undefined, text: '{}' })).toContain('<RuntimeSettings>{}</RuntimeSettings>');
+  });
+
+  it('passes on a state that there is not, and names the profile of a VM on hold', () => {
+    const [extension] = exampleGoalState().extensions;
+    if (extension === undefined) throw new Error('the example has an extension');
+    const extensions = [{ ...extension, requestedState: 'paused' }];
+    expect(format(exampleGoalState({ extensions }))).toContain(' state="paused" ');
+    expect(format(exampleGoalState({ onHold: true }))).toMatch(
+      /<InVMArtifactsProfileBlob>http:\/\/168\.63\.129\.16:8080\/profiles\/\S+<\/InVMArtifactsProfileBlob>/,
+    );
+    expect(document).not.toContain('InVMArtifactsProfileBlob');
   });
 });

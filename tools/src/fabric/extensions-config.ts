@@ -3,11 +3,16 @@
  * Source: fabric.md 3; agent-contract 12.3.
  */
 import type { GoalStateExtension } from '../agent/goal-state.ts';
-import { type FabricEndpoints, formatManifestUrl, formatStatusBlobUrl } from './fabric-addresses.ts';
+import {
+  type FabricEndpoints,
+  formatManifestUrl,
+  formatProfileUrl,
+  formatStatusBlobUrl,
+} from './fabric-addresses.ts';
 import { type FabricIdentity, formatGuid } from './fabric-identity.ts';
 import type { FabricGoalState } from './goal-state-file.ts';
 import { formatGoalStateSettings } from './goal-state-settings.ts';
-import { dependenciesOf, groupByHandler, type HandlerEntry } from './handler-entries.ts';
+import { dependenciesOf, groupByHandler, type HandlerEntry, hasSettingsNode } from './handler-entries.ts';
 import { formatTicks } from './ticks.ts';
 import { escapeXml } from './xml.ts';
 
@@ -39,6 +44,11 @@ export function formatExtensionsConfig(
     ...handlers.flatMap((handler) => formatPluginSettings(handler, goalState)),
     '  </PluginSettings>',
     `  <StatusUploadBlob statusBlobType="${goalState.statusBlobType}">${escapeXml(formatStatusBlobUrl(endpoints, identity))}</StatusUploadBlob>`,
+    ...(goalState.onHold === true
+      ? [
+          `  <InVMArtifactsProfileBlob>${escapeXml(formatProfileUrl(endpoints, identity))}</InVMArtifactsProfileBlob>`,
+        ]
+      : []),
     `  <InVMGoalStateMetaData${metadata} />`,
     '</Extensions>',
   ]);
@@ -67,15 +77,18 @@ function formatPlugin({ handlerName, version, state }: HandlerEntry, endpoints: 
 
 /** Nothing for a handler without settings: the agent then writes an empty settings file. */
 function formatPluginSettings(handler: HandlerEntry, goalState: FabricGoalState): string[] {
-  const { handlerName, version, isMultiConfig, extensions } = handler;
-  const shown = extensions.filter((one) => isMultiConfig || one.settings !== undefined);
-  if (shown.length === 0) return [];
-  return [
-    `    <Plugin${attributes({ name: handlerName, version })}>`,
-    ...shown.flatMap((extension) => formatDependencies(extension, goalState)),
-    ...shown.map(formatSettingsNode),
-    '    </Plugin>',
-  ];
+  const { handlerName, version, extensions } = handler;
+  const shown = extensions.filter((one) => hasSettingsNode(one, handler));
+  const versions = new Set(shown.map((one) => one.settingsNode?.version ?? version));
+  return [...versions].flatMap((stated) => {
+    const own = shown.filter((one) => (one.settingsNode?.version ?? version) === stated);
+    return [
+      `    <Plugin${attributes({ name: handlerName, version: stated })}>`,
+      ...own.flatMap((extension) => formatDependencies(extension, goalState)),
+      ...own.map(formatSettingsNode),
+      '    </Plugin>',
+    ];
+  });
 }
 
 function formatDependencies(extension: GoalStateExtension, goalState: FabricGoalState): string[] {
@@ -92,9 +105,9 @@ function formatDependencies(extension: GoalStateExtension, goalState: FabricGoal
 }
 
 function formatSettingsNode(extension: GoalStateExtension): string {
-  const { sequence, extensionName, extensionState = 'enabled' } = extension;
-  const text = escapeXml(formatGoalStateSettings(extension.settings));
-  const seqNo = String(sequence);
+  const { sequence, extensionName, extensionState = 'enabled', settingsNode } = extension;
+  const text = escapeXml(settingsNode?.text ?? formatGoalStateSettings(extension.settings));
+  const seqNo = settingsNode === undefined ? String(sequence) : settingsNode.sequence;
   return extensionName === undefined
     ? `      <RuntimeSettings${attributes({ seqNo })}>${text}</RuntimeSettings>`
     : `      <ExtensionRuntimeSettings${attributes({ seqNo, name: extensionName, state: extensionState })}>${text}</ExtensionRuntimeSettings>`;

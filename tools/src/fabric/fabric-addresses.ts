@@ -82,6 +82,11 @@ export function formatPackageUrl(endpoints: FabricEndpoints, handlerName: string
   return `${formatOrigin(endpoints.blobs)}${BLOB_FOLDERS.packages}${name}`;
 }
 
+/** The artifacts profile, which says whether the agent is to leave everything as it is. */
+export function formatProfileUrl(endpoints: FabricEndpoints, { vmName, vmId }: FabricIdentity): string {
+  return `${formatOrigin(endpoints.blobs)}${BLOB_FOLDERS.profiles}${vmName}.${vmId}`;
+}
+
 /** The status blob, with the query of a shared access signature, as agents hide that in what they keep. */
 export function formatStatusBlobUrl(endpoints: FabricEndpoints, identity: FabricIdentity): string {
   const signature = encodeURIComponent(identity.blobSignature);
@@ -93,5 +98,6 @@ export function formatStatusBlobUrl(endpoints: FabricEndpoints, identity: Fabric
 export const BLOB_FOLDERS = {
   manifests: '/manifests/',
   packages: '/packages/',
+  profiles: '/profiles/',
   reports: '/$system/',
 } as const;

@@ -323,6 +323,24 @@ describe('the blob store', () => {
     expect((await ask('PUT', `${blob}&comp=page`, { 'x-ms-range': 'bytes=7-3' }, 'x')).status).toBe(400);
   });
 
+  it('lists all versions that can be had, gives the package of each, and says when the VM is on hold', async () => {
+    const packages = ['1.2.3', '1.2.10'].map((version) => {
+      const file = join(folder, `${version}.zip`);
+      writeFileSync(file, `zip of ${version}`);
+      return { version, packageFile: file };
+    });
+    const extensions = goalState.extensions.map((one) => ({ ...one, packages }));
+    writeGoalState(folder, { ...goalState, extensions, onHold: true });
+    const blobs = formatOrigin(fabric.endpoints.blobs);
+    const manifest = (await ask('GET', `${blobs}/manifests/Contoso.Samples.Greeter`)).text;
+    expect(manifest.match(/<Version>[^<]*/g)).toEqual(['<Version>1.2.3', '<Version>1.2.10']);
+    const url = `${blobs}/packages/Contoso.Samples.Greeter__1.2.10`;
+    expect((await ask('GET', url)).text).toBe('zip of 1.2.10');
+    const config = await ask('GET', element(await readGoalStateDocument(), 'ExtensionsConfig'), WIRE);
+    const profile = await ask('GET', element(config.text, 'InVMArtifactsProfileBlob'));
+    expect(JSON.parse(profile.text)).toEqual({ onHold: true });
+  });
+
   it.each(['/manifests/Other.Type', '/packages/Contoso.Samples.Greeter__9.9.9', '/other'])(
     'does not know %s',
     async (path) => {

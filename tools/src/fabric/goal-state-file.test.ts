@@ -1,12 +1,29 @@
 import { ContractError } from '@handlerkit/sdk/contract';
 import { describe, expect, it } from 'vitest';
 import { exampleGoalState } from './fixtures/example-goal-state.ts';
+import type { FabricGoalState } from './goal-state-file.ts';
 import { EMPTY_GOAL_STATE, formatGoalStateFile, laterTime, parseGoalStateFile } from './goal-state-file.ts';
+
+/** What an agent is to meet: states that there are not, versions to choose from, settings as the platform words them. */
+function faulty(): Partial<FabricGoalState> {
+  const [first, second] = exampleGoalState().extensions;
+  if (first === undefined || second === undefined) throw new Error('the example has two extensions');
+  const settingsNode = { version: '1.2.4', sequence: undefined, text: 'no JSON' };
+  const packages = [{ version: '1.2.3', packageFile: '/packages/one.zip' }];
+  return {
+    onHold: true,
+    extensions: [
+      { ...first, requestedState: 'paused', packages, settingsNode },
+      { ...second, extensionState: '', settingsNode: { sequence: '7', text: '{}' } },
+    ],
+  };
+}
 
 describe('the file of the goal state', () => {
   it.each([
     ['an empty one', EMPTY_GOAL_STATE],
     ['one with all that there can be', exampleGoalState()],
+    ['one that is faulty on purpose', exampleGoalState(faulty())],
   ])('is read as it was written: %s', (_, goalState) => {
     expect(parseGoalStateFile(formatGoalStateFile(goalState), 'goal-state.json')).toEqual(goalState);
   });

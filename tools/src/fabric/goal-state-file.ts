@@ -58,8 +58,12 @@ export function formatGoalStateFile(goalState: FabricGoalState): string {
 export function parseGoalStateFile(text: string, file: string): FabricGoalState {
   const decoded = Document.safeParse(parseJson(text, file).value);
   if (decoded.success) {
-    const { format: _, extensions, ...rest } = decoded.data;
-    return { ...rest, extensions: extensions.map((one) => ({ ...one, settings: one.settings })) };
+    const { format: _, extensions, onHold, ...rest } = decoded.data;
+    return {
+      ...rest,
+      ...(onHold !== undefined && { onHold }),
+      extensions: extensions.map((one) => ({ ...one, settings: one.settings })),
+    };
   }
   const [issue] = decoded.error.issues;
   throw new ContractError(file, issue?.path.join('.') ?? '', 'is missing or not of the right form');
@@ -70,8 +74,10 @@ const FORMAT = 'handlerkit-goal-state/1';
 const Extension = z.object({
   handlerName: z.string().min(1),
   version: z.string().min(1),
-  requestedState: z.enum(['enabled', 'disabled', 'uninstall']),
+  // Any text, as the agent is to meet states that it does not know.
+  requestedState: z.string(),
   packageFile: z.string().min(1),
+  packages: z.array(z.object({ version: z.string().min(1), packageFile: z.string().min(1) })).optional(),
   sequence: z.number().int().min(0),
   settings: z
     .object({
@@ -82,13 +88,18 @@ const Extension = z.object({
     .optional(),
   dependencyLevel: z.number().int(),
   extensionName: z.string().min(1).optional(),
-  extensionState: z.enum(['enabled', 'disabled']).optional(),
+  settingsNode: z
+    .object({ version: z.string().optional(), sequence: z.string().optional(), text: z.string() })
+    .transform((node) => ({ ...node, sequence: node.sequence }))
+    .optional(),
+  extensionState: z.string().optional(),
 });
 
 const Document = z.object({
   format: z.literal(FORMAT),
   id: z.string(),
   extensions: z.array(Extension),
+  onHold: z.boolean().optional(),
   incarnation: z.number().int().min(0),
   createdOn: z.iso.datetime(),
   certificate: z.object({ certificatePem: z.string(), privateKeyFile: z.string() }).nullable(),

@@ -12,6 +12,14 @@ export interface HandlerEntry {
   readonly extensions: readonly GoalStateExtension[];
 }
 
+/** True for an extension of the handler that has a place for settings in the goal state, empty or not. */
+export function hasSettingsNode(
+  { settings, settingsNode }: GoalStateExtension,
+  { isMultiConfig }: HandlerEntry,
+): boolean {
+  return isMultiConfig || settings !== undefined || settingsNode !== undefined;
+}
+
 /** What one extension waits for. */
 export interface Dependency {
   readonly handlerName: string;

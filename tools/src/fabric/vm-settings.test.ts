@@ -78,3 +78,15 @@ it('has another tag when it says another thing', () => {
   expect(formatEntityTag(text)).toBe(formatEntityTag(text));
   expect(formatEntityTag(other)).not.toBe(formatEntityTag(text));
 });
+
+it('reads settings that come as the platform words them, and says when the VM is on hold', () => {
+  const [first] = exampleGoalState().extensions;
+  if (first === undefined) throw new Error('the example has an extension');
+  const words = '{"runtimeSettings":[{"handlerSettings":{"publicSettings":{"a":1}}}]}';
+  const worded = { ...first, settings: undefined, settingsNode: { sequence: '9', text: words } };
+  const goalState = exampleGoalState({ extensions: [worded], onHold: true });
+  expect(JSON.parse(formatVmSettings(goalState, identity, AZURE_ENDPOINTS, 'FastTrack'))).toMatchObject({
+    onHold: true,
+    extensionGoalStates: [{ settingsSeqNo: 9, settings: [{ publicSettings: '{"a":1}' }] }],
+  });
+});

@@ -4,11 +4,12 @@
  */
 import { createHash } from 'node:crypto';
 import type { GoalStateExtension } from '../agent/goal-state.ts';
+import { readSettingsNodes } from '../agent/settings-node.ts';
 import { type FabricEndpoints, formatManifestUrl, formatStatusBlobUrl } from './fabric-addresses.ts';
 import { type FabricIdentity, formatGuid } from './fabric-identity.ts';
 import type { FabricGoalState } from './goal-state-file.ts';
 import { settingsMembers } from './goal-state-settings.ts';
-import { dependenciesOf, groupByHandler, type HandlerEntry } from './handler-entries.ts';
+import { dependenciesOf, groupByHandler, type HandlerEntry, hasSettingsNode } from './handler-entries.ts';
 import { formatTicks } from './ticks.ts';
 
 /** The least version for which agents use vmSettings. */
@@ -17,13 +18,17 @@ const PLUGIN_VERSION = '1.0.8.133';
 /** Who made the goal state; agents take it from `ExtensionsConfig` when it is `Fabric`. */
 export type VmSettingsSource = 'FastTrack' | 'Fabric';
 
-/** The document of one incarnation; the same goal state gives the same bytes. */
+/**
+ * The document of one incarnation; the same goal state gives the same bytes. Settings that come as the platform words them are
+ * read first, as this form has no place for their faults. Throws `ContractError` for those that are JSON of another form.
+ */
 export function formatVmSettings(
-  goalState: FabricGoalState,
+  worded: FabricGoalState,
   identity: FabricIdentity,
   endpoints: FabricEndpoints,
   source: VmSettingsSource,
 ): string {
+  const goalState = { ...worded, ...readSettingsNodes(worded) };
   const number = String(goalState.incarnation);
   const document = {
     hostGAPluginVersion: PLUGIN_VERSION,
@@ -33,7 +38,7 @@ export function formatVmSettings(
     inSvdSeqNo: goalState.incarnation,
     extensionsLastModifiedTickCount: TICKS,
     extensionGoalStatesSource: source,
-    onHold: false,
+    onHold: goalState.onHold === true,
     statusUploadBlob: {
       statusBlobType: goalState.statusBlobType,
       value: formatStatusBlobUrl(endpoints, identity),
@@ -64,7 +69,7 @@ function formatHandler(
 ): Record<string, unknown> {
   const { handlerName, version, state, isMultiConfig, extensions } = handler;
   const location = formatManifestUrl(endpoints, handlerName);
-  const shown = extensions.filter((one) => isMultiConfig || one.settings !== undefined);
+  const shown = extensions.filter((one) => hasSettingsNode(one, handler));
   const dependent = shown.filter((one) => one.dependencyLevel !== 0);
   return {
     name: handlerName,

@@ -154,7 +154,7 @@ function publishGoalState(vm: AgentVm, goalState: GoalState, incarnation: number
     createdOn: isSame ? former.createdOn : laterTime(now, former),
     certificate: keepCertificate(vm),
     statusBlobType: 'BlockBlob',
-    requiredFeatures: [],
+    requiredFeatures: goalState.requiredFeatures ?? [],
   };
   writeGoalState(vm.folder, next);
 }
