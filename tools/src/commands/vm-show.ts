@@ -67,20 +67,38 @@ function sayMachine(folder: string, { ui }: CommandContext): void {
   ui.detail(formatTable(facts));
 }
 
-/** An extension as a resource; keys and order as `az vm extension show` prints them, and the sequence number. */
+/**
+ * An extension as a resource: the keys of `az vm extension show`, in its order, and `sequenceNumber`. What only a resource in
+ * Azure has is null. Source: docs-and-reliability 1.9; `VirtualMachineExtension` of Azure's compute API.
+ */
 interface ExtensionResource {
+  /** False: here a package is its exact version, and no other is ever looked for. */
+  readonly autoUpgradeMinorVersion: false;
+  readonly enableAutomaticUpgrade: false;
   readonly forceUpdateTag: string | null;
+  readonly id: null;
+  /** As `az` shows it without `--instance-view`; see `vm instance-view`. */
+  readonly instanceView: null;
+  readonly location: null;
   readonly name: string;
   /** Never given back, as on Azure. */
   readonly protectedSettings: null;
+  readonly protectedSettingsFromKeyVault: null;
+  /** Names of the extensions that it waits for. */
   readonly provisionAfterExtensions: readonly string[] | null;
+  /** `Succeeded`, `Failed`, `Updating`, or `Deleting` after a deletion that was cut off. */
   readonly provisioningState: string;
   readonly publisher: string;
+  readonly resourceGroup: null;
+  /** Number of the settings file that the handler got last; not of `az`. */
   readonly sequenceNumber: number;
   readonly settings: Readonly<Record<string, unknown>> | null;
   readonly suppressFailures: boolean;
+  readonly tags: null;
+  /** Type of the resource, always the same. */
   readonly type: string;
   readonly typeHandlerVersion: string;
+  /** Type of the extension, as its publisher named it. */
   readonly typePropertiesType: string;
 }
 
@@ -88,15 +106,23 @@ const RESOURCE_TYPE = 'Microsoft.Compute/virtualMachines/extensions';
 
 function formatResource({ stored, report }: ViewedExtension): ExtensionResource {
   return {
+    autoUpgradeMinorVersion: false,
+    enableAutomaticUpgrade: false,
     forceUpdateTag: stored.forceUpdateTag,
+    id: null,
+    instanceView: null,
+    location: null,
     name: stored.name,
     protectedSettings: null,
+    protectedSettingsFromKeyVault: null,
     provisionAfterExtensions: stored.provisionAfter ?? null,
     provisioningState: isLeaving(stored) ? 'Deleting' : provisioningState(report, stored),
     publisher: stored.publisher,
+    resourceGroup: null,
     sequenceNumber: stored.sequence,
     settings: stored.settings?.public ?? null,
     suppressFailures: stored.suppressFailures === true,
+    tags: null,
     type: RESOURCE_TYPE,
     typeHandlerVersion: stored.version,
     typePropertiesType: stored.type,

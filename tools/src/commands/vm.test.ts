@@ -292,20 +292,30 @@ describe('the other commands of the VM', () => {
       'Name  Publisher  Type     Version  ProvisioningState  Sequence\nmine  Contoso    Greeter  1.0.0    Succeeded          0\n',
     );
     const resource = {
+      autoUpgradeMinorVersion: false,
+      enableAutomaticUpgrade: false,
       forceUpdateTag: null,
+      id: null,
+      instanceView: null,
+      location: null,
       name: 'mine',
       protectedSettings: null,
+      protectedSettingsFromKeyVault: null,
       provisionAfterExtensions: null,
       provisioningState: 'Succeeded',
       publisher: 'Contoso',
+      resourceGroup: null,
       sequenceNumber: 0,
       settings: { a: 1 },
       suppressFailures: false,
+      tags: null,
       type: 'Microsoft.Compute/virtualMachines/extensions',
       typeHandlerVersion: '1.0.0',
       typePropertiesType: 'Greeter',
     };
-    expect(JSON.parse((await vm(['show', 'mine'])).stdout)).toEqual(resource);
+    const { stdout } = await vm(['show', 'mine']);
+    expect(JSON.parse(stdout)).toEqual(resource);
+    expect(Object.keys(JSON.parse(stdout))).toEqual(Object.keys(resource));
     expect(JSON.parse((await vm(['list', '--json'])).stdout)).toEqual([resource]);
   });
 
