@@ -87,11 +87,20 @@ describe.skipIf(reason !== undefined)(`a VM with the real agent${because}`, { ti
     expect(exitCode).toBe(0);
   });
 
-  it('enables again after a reboot, with the same sequence number', async () => {
+  it('enables again after a reboot, with the same sequence number, as another boot with its keys protected', async () => {
+    const inside = async (line: string): Promise<string> => {
+      const words = ['vm', 'exec', '--json', '--', '/bin/sh', '-c', line];
+      return JSON.parse((await runCli(words, { cwd: folder })).stdout).stdout;
+    };
+    const boot = 'cat /proc/sys/kernel/random/boot_id';
+    const before = await inside(`chmod 644 /var/lib/waagent/*.prv; ${boot}`);
     const { exitCode, stdout, stderr } = await vm('reboot');
     expect(operations(stderr)).toEqual(['enable exit 0 1.2.0']);
     expect(exitCode).toBe(0);
     expect(viewOf(stdout)).toMatchObject({ message: 'sequence 3, protected bytes: none' });
+    expect(await inside(boot)).not.toBe(before);
+    const modes = await inside('stat -c %a /var/lib/waagent/*.prv');
+    expect(new Set(modes.trim().split('\n'))).toEqual(new Set(['400']));
   });
 
   it('keeps the key of the certificate from other users, and its protected settings out of every file of the fabric', async () => {
