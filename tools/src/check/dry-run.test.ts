@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { createToolDeps } from '../tool-deps.ts';
 import { createUi } from '../ui.ts';
+import { whyNoOverlay } from '../vm/fixtures/machine-rig.ts';
 import { dryRun, raiseVersion } from './dry-run.ts';
 import type { DRY_RUN_RULES } from './dry-run-rules.ts';
-import { entry, goodEntries, HANDLER_TEXT } from './fixtures/good-package.ts';
+import { entry, goodEntries, HANDLER_TEXT, manifestText } from './fixtures/good-package.ts';
 import { makeRawZip } from './fixtures/raw-zip.ts';
 
 const base = mkdtempSync(join(tmpdir(), 'handlerkit-dry-run-'));
@@ -31,19 +32,27 @@ let number = 0;
 async function run(
   operation: string,
   line: string,
-  changes: { settings?: boolean; timeoutMs?: number } = {},
+  changes: { settings?: boolean; timeoutMs?: number; supportsMultiple?: boolean } = {},
 ) {
   const text = HANDLER_TEXT.replace('case $1 in\n', `case $1 in\n${operation}) ${line} ;;\n`);
   const file = join(base, `${number++}.zip`);
   writeFileSync(
     file,
-    makeRawZip({ entries: goodEntries({ 'bin/handler': entry('bin/handler', text, 0o100755) }) }),
+    makeRawZip({
+      entries: goodEntries({
+        'HandlerManifest.json': entry(
+          'HandlerManifest.json',
+          manifestText({ section: { supportsMultipleExtensions: changes.supportsMultiple === true } }),
+        ),
+        'bin/handler': entry('bin/handler', text, 0o100755),
+      }),
+    }),
   );
   return await dryRun(
     {
       file,
       identity: { publisher: 'Contoso.Samples', type: 'Greeter', version: '1.0.0' },
-      supportsMultiple: false,
+      supportsMultiple: changes.supportsMultiple === true,
       publicSettings: changes.settings === true ? { a: 1 } : undefined,
       protectedSettings: changes.settings === true ? { b: 'secret' } : undefined,
       timeoutMs: changes.timeoutMs ?? 10_000,
@@ -55,7 +64,10 @@ async function run(
 const OK = `report success done`;
 const BAD = `report error wrong`;
 
-describe('a dry run', () => {
+/** Root runs packages in an overlay only. */
+const missing = process.getuid?.() === 0 ? await whyNoOverlay() : undefined;
+
+describe.skipIf(missing !== undefined)('a dry run', () => {
   it('finds nothing wrong with a good handler, and leaves no VM behind', async () => {
     const before = readdirSync(tmpdir()).filter((name) => name.startsWith('handlerkit-check-'));
     const { findings, steps } = await run('nothing', 'true', { settings: true });
@@ -110,6 +122,13 @@ describe('a dry run', () => {
     const never = 'report transitioning soon; sleep 600 >/dev/null 2>&1 &';
     const rules = (await run('enable', never, { timeoutMs: 300 })).findings.map(({ rule }) => rule);
     expect(rules).toContain('run-not-final');
+  });
+
+  it('tries a handler that can have several configurations with one of a name', async () => {
+    const named = 'report success done; mv status/0.status "status/$ConfigExtensionName.0.status"';
+    expect((await run('enable', named, { supportsMultiple: true })).findings).toEqual([]);
+    const unnamed = (await run('enable', OK, { supportsMultiple: true })).findings;
+    expect(unnamed.map(({ rule }) => rule)).toContain('run-not-final');
   });
 
   it('says what the agent says of a failed command', async () => {
