@@ -76,9 +76,15 @@ async function runCommandLine(argv: readonly string[], context: CommandContext):
     actions.push(action);
   });
   // With a callback yargs prints nothing itself: help and version come here as text.
-  await parser.parseAsync([...argv], {}, (_error, _args, output) => {
-    if (output !== '') context.deps.stdout.write(`${output}\n`);
-  });
+  try {
+    await parser.parseAsync([...argv], {}, (_error, _args, output) => {
+      if (output !== '') context.deps.stdout.write(`${output}\n`);
+    });
+  } catch (thrown) {
+    // A command whose options were loaded late does not go through `fail` with an option that lacks its value.
+    if (!(thrown instanceof Error) || thrown.name !== 'YError') throw thrown;
+    throw usageError(...explainUsage(thrown.message, undefined, argv));
+  }
   for (const action of actions) await action(context);
 }
 

@@ -117,7 +117,7 @@ is_older() {
 
 function running(): string {
   const seconds = OPERATION_TIMEOUT_SECONDS;
-  return `# operate OPERATION FOLDER VERSION [VARIABLE=VALUE]...: one operation of the version in FOLDER, as the agent runs it.
+  return `# operate OPERATION FOLDER RELEASE [VARIABLE=VALUE]...: one operation of the release in FOLDER, as the agent runs it.
 operate() {
   operation=$1 base=$2 own_version=$3
   shift 3

@@ -60,10 +60,10 @@ ${parameters}$ErrorActionPreference = 'Stop'`;
 function readProtected(): string {
   return `# The protected settings come from a file, or are typed in; they are on no command line.
 if (Test-Path -LiteralPath $ProtectedSettingsFile) {
-    $protectedSettings = [System.IO.File]::ReadAllText((Resolve-Path -LiteralPath $ProtectedSettingsFile).ProviderPath)
+    $protectedText = [System.IO.File]::ReadAllText((Resolve-Path -LiteralPath $ProtectedSettingsFile).ProviderPath)
 } else {
     $typed = Read-Host -AsSecureString -Prompt 'Protected settings (a JSON object)'
-    $protectedSettings = [System.Net.NetworkCredential]::new('', $typed).Password
+    $protectedText = [System.Net.NetworkCredential]::new('', $typed).Password
 }`;
 }
 
@@ -81,7 +81,7 @@ function setCommand(deployment: Deployment, names: { group: string; target: stri
     ...(deployment.autoUpgradeMinorVersion ? [] : ['-DisableAutoUpgradeMinorVersion']),
     ...(forceUpdateTag === undefined ? [] : [`-ForceRerun ${quotePowershell(forceUpdateTag)}`]),
     `-SettingString ${quotePowershell(asciiJson(deployment.settings))}`,
-    ...(needsProtectedFile(deployment) ? ['-ProtectedSettingString $protectedSettings'] : []),
+    ...(needsProtectedFile(deployment) ? ['-ProtectedSettingString $protectedText'] : []),
   ];
   return ['Set-AzVMExtension', ...options].join(' `\n    ');
 }
@@ -125,7 +125,7 @@ function restCommands(deployment: Deployment, names: { group: string; target: st
     pieces.push(quotePowershell(beforeLocation), '$location');
   }
   pieces.push(quotePowershell(middle));
-  if (end !== undefined) pieces.push('$protectedSettings', quotePowershell(end));
+  if (end !== undefined) pieces.push('$protectedText', quotePowershell(end));
   lines.push(`$payload = ${pieces.join(' + ')}`);
   lines.push(`Invoke-Request 'PUT' ${quotePowershell(restPath(deployment, names))} $payload`);
   return lines.join('\n');

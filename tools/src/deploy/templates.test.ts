@@ -34,13 +34,13 @@ let powershell: Parser;
 beforeAll(async () => {
   await Parser.init();
   const require = createRequire(import.meta.url);
-  const load = async (name: string): Promise<Parser> => {
+  const load = async (file: string): Promise<Parser> => {
     const parser = new Parser();
-    parser.setLanguage(await Language.load(require.resolve(`${name}/${name}.wasm`)));
+    parser.setLanguage(await Language.load(file));
     return parser;
   };
-  bicep = await load('tree-sitter-bicep');
-  powershell = await load('tree-sitter-powershell');
+  bicep = await load(require.resolve('tree-sitter-bicep/tree-sitter-bicep.wasm'));
+  powershell = await load(require.resolve('tree-sitter-powershell/tree-sitter-powershell.wasm'));
 });
 
 /** The root of a text that the parser takes without a fault. */
@@ -277,7 +277,7 @@ describe('PowerShell', () => {
     const text = textOf(files);
     read(powershell, text);
     expect(text).not.toContain('canary');
-    expect(text).toContain('-ProtectedSettingString $protectedSettings');
+    expect(text).toContain('-ProtectedSettingString $protectedText');
     expect(text).toContain('Read-Host -AsSecureString');
     expect(text).toContain('-DisableAutoUpgradeMinorVersion');
     expect(files.filter((file) => file.isSecret).map(({ mode }) => mode)).toEqual([0o600]);

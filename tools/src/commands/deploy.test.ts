@@ -1,0 +1,189 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { runCli } from '../fixtures/run-cli.ts';
+import { writeScriptExtension } from '../fixtures/script-extension.ts';
+
+let folder: string;
+let zip: string;
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'deploy-command-'));
+  zip = await writeScriptExtension(folder, { version: '1.2.3' });
+});
+
+afterEach(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const deploy = (...words: string[]) => runCli(['deploy', zip, ...words], { cwd: folder });
+const AZ = ['--format', 'az', '--vm', 'web1', '--resource-group', 'web'];
+const VAULT =
+  'https://v.vault.azure.net/secrets/s,/subscriptions/1/resourceGroups/g/providers/Microsoft.KeyVault/vaults/v';
+
+describe('handlerkit deploy', () => {
+  it('prints the main file of a format and nothing else on stdout', async () => {
+    const { exitCode, stdout, stderr } = await deploy(...AZ, '--settings', '{"a":1}');
+    expect(stderr).toBe('');
+    expect(stdout).toContain('--settings \'{"a":1}\'');
+    expect(stdout.startsWith('#!/bin/sh\n')).toBe(true);
+    expect(exitCode).toBe(0);
+  });
+
+  it('knows an extension by the folder, too, with the time that it takes', async () => {
+    mkdirSync(join(folder, 'project/src'), { recursive: true });
+    writeFileSync(join(folder, 'project/src/main.ts'), '');
+    const description = { publisher: 'A', type: 'B', version: '2.5.1', enable: { timeoutMinutes: 10 } };
+    writeFileSync(join(folder, 'project/extension.json'), JSON.stringify(description));
+    const { stdout } = await runCli(['deploy', 'project', '--format', 'terraform'], { cwd: folder });
+    expect(stdout).toContain('type_handler_version        = "2.5"');
+    expect(stdout).toContain('create = "15m"');
+  });
+
+  it('never prints protected settings, and writes them to a file of mode 0600 only', async () => {
+    const words = ['--protected-settings', '{"password":"canary"}', '--settings', '{"a":1}'];
+    for (const format of ['az', 'powershell', 'arm', 'bicep', 'terraform', 'vmss-arm']) {
+      const target = format === 'vmss-arm' ? '--vmss' : '--vm';
+      const common = ['--format', format, target, 't', '--resource-group', 'g', ...words];
+      const printed = await deploy(...common);
+      expect(printed).toMatchObject({ exitCode: 0 });
+      expect(printed.stdout + printed.stderr).not.toContain('canary');
+      const asJson = await deploy(...common, '--json');
+      expect(asJson.stdout).not.toContain('canary');
+      expect(JSON.parse(asJson.stdout)).toMatchObject({ format, warnings: [] });
+
+      const out = join(folder, format);
+      const { stdout } = await deploy(...common, '--out', format);
+      expect(stdout.trim().split('\n').sort()).toEqual(
+        readdirSync(out)
+          .map((name) => `${format}/${name}`)
+          .sort(),
+      );
+      const holders = readdirSync(out).filter((name) =>
+        readFileSync(join(out, name), 'utf8').includes('canary'),
+      );
+      expect(holders).toHaveLength(1);
+      for (const name of readdirSync(out)) {
+        const mode = statSync(join(out, name)).mode & 0o777;
+        expect(mode).toBe(holders.includes(name) ? 0o600 : name.endsWith('.sh') ? 0o755 : 0o644);
+      }
+    }
+  });
+
+  it('writes one file where --out is named like it, and says that the secret is not in it', async () => {
+    const { exitCode, stdout, stderr } = await deploy(
+      ...AZ,
+      '--protected-settings',
+      '{"password":"canary"}',
+      '--out',
+      'new/set-greeter.sh',
+    );
+    expect(exitCode).toBe(0);
+    expect(stdout).toBe('new/set-greeter.sh\n');
+    expect(readdirSync(join(folder, 'new'))).toEqual(['set-greeter.sh']);
+    expect(stderr).toContain('protected-settings.json');
+  });
+
+  it('gives the same bytes for the same input', async () => {
+    for (const out of ['one', 'two']) {
+      await deploy('--format', 'vm-application', '--settings', '{"a":1}', '--out', out);
+    }
+    const names = readdirSync(join(folder, 'one')).sort();
+    expect(names).toEqual(['Contoso.Greeter-1.2.3.tar.gz', 'publish.sh', 'settings.json']);
+    expect(readdirSync(join(folder, 'two')).sort()).toEqual(names);
+    for (const name of names) {
+      expect(readFileSync(join(folder, 'one', name)).equals(readFileSync(join(folder, 'two', name)))).toBe(
+        true,
+      );
+    }
+  });
+
+  it('warns of public settings that look like secrets, without their values', async () => {
+    const settings = { fileUris: ['https://x/y?sv=1&sig=canary'], storageAccountKey: 'canary', timeout: 'x' };
+    const { stderr, exitCode } = await deploy(...AZ, '--settings', JSON.stringify(settings));
+    expect(exitCode).toBe(0);
+    expect(stderr.match(/warning/g)).toHaveLength(2);
+    expect(stderr).toContain('--settings.fileUris[0]');
+    expect(stderr).toContain('--settings.storageAccountKey');
+    expect(stderr).not.toContain('canary');
+  });
+
+  it('reads what a package says of itself for the publisher route', async () => {
+    const { stdout } = await deploy('--format', 'shared-extension');
+    expect(JSON.parse(stdout).resources[1].name).toBe('Contoso.Greeter/1.2.3');
+  });
+
+  it.each<[readonly string[], string]>([
+    [['--format', 'chef'], 'Choices:'],
+    [[], 'format'],
+    [['--format', 'az', '--resource-group', 'g'], 'needs to know the virtual machine'],
+    [['--format', 'powershell', '--vm', 'v'], 'needs to know the resource group'],
+    [['--format', 'arm', '--vmss', 'v'], 'is for a virtual machine'],
+    [['--format', 'vmss-arm', '--vm', 'v'], 'is for a scale set'],
+    [['--format', 'bicep', '--vm', 'v', '--vmss', 'w'], '--vm and --vmss'],
+    [
+      ['--format', 'vm-application', '--out', 'x', '--protected-settings', '{"a":"canary"}'],
+      'cannot carry protected',
+    ],
+    [
+      ['--format', 'vm-application', '--out', 'x', '--force-update-tag', '1'],
+      'cannot carry --force-update-tag',
+    ],
+    [['--format', 'vm-application'], 'archive'],
+    [['--format', 'shared-extension', '--settings', '{}'], 'cannot carry settings'],
+    [
+      ['--format', 'shared-extension', '--protected-settings-from-key-vault', VAULT],
+      'cannot carry protected',
+    ],
+    [['--format', 'arm', '--settings', '[1]'], 'must be a JSON object'],
+    [['--format', 'arm', '--settings', '{canary'], 'not valid JSON'],
+    [['--format', 'arm', '--settings', '{"a":{"b":"\\ud800"}}'], '--settings.a.b'],
+    [
+      ['--format', 'arm', '--settings', '{"a":1}', '--protected-settings', '{"a":"canary"}'],
+      '"a" is in the settings',
+    ],
+    [
+      ['--format', 'arm', '--protected-settings', '{}', '--protected-settings-from-key-vault', VAULT],
+      'at once',
+    ],
+    [['--format', 'arm', '--protected-settings-from-key-vault', 'canary'], 'has no comma'],
+    [
+      ['--format', 'arm', '--protected-settings-from-key-vault', 'https://v/canary,/x'],
+      "no secret's address",
+    ],
+    [
+      ['--format', 'arm', '--protected-settings-from-key-vault', 'https://v.x/secrets/s,canary'],
+      "no vault's",
+    ],
+    [['--format', 'arm', '--name', 'a/b'], '--name'],
+    [['--format', 'arm', '--vm', "x'; rm"], '--vm'],
+    [['--format', 'arm', '--resource-group=-x'], '--resource-group'],
+    [['--format', 'arm', '--vm'], 'The option --vm needs a value'],
+    [['--format', 'arm', '--location', '[x]'], '--location'],
+    [['--format', 'arm', '--provision-after', 'a,b c'], '--provision-after'],
+    [['--format', 'arm', '--force-update-tag', 'a\nb'], '--force-update-tag'],
+  ])('refuses %j', async (words, message) => {
+    const { exitCode, stdout, stderr } = await deploy(...words);
+    expect(stderr).toContain(message);
+    expect(stderr).toContain('WRONG_USAGE');
+    expect(stderr).not.toContain('canary');
+    expect(stdout).toBe('');
+    expect(exitCode).toBe(2);
+    expect(readdirSync(folder)).toEqual(['greeter-1.2.3-first.zip']);
+  });
+
+  it.each<[string, readonly string[], string]>([
+    ['a file that is no zip', ['--format', 'arm'], 'NOT_A_PACKAGE'],
+    [
+      'a tag that Terraform has no word for',
+      ['--format', 'terraform', '--force-update-tag', '1'],
+      'OPTION_NOT_CARRIED',
+    ],
+  ])('fails for %s', async (title, words, code) => {
+    if (title.includes('zip')) writeFileSync(zip, 'x');
+    const { exitCode, stdout } = await deploy(...words, '--json');
+    expect(JSON.parse(stdout)).toMatchObject({ error: { code } });
+    expect(exitCode).toBe(1);
+  });
+});
