@@ -23,4 +23,5 @@ export * from './sas-token.ts';
 export * from './sequence.ts';
 export * from './settings.ts';
 export * from './status.ts';
+export * from './status-blob.ts';
 export * from './status-verdict.ts';
