@@ -48,6 +48,7 @@ it('prints name, path, size and hash, and the files on demand', () => {
       { name: 'bin/handler', sizeBytes: 3150 },
       { name: 'note.txt', sizeBytes: 12 },
     ],
+    inputs: [],
     warnings: [],
   };
   expect(formatResult(result, false)).toBe('Contoso.Greeter 1.0.0\ndist/x.zip  51.0 MB\nsha256 ab12');
