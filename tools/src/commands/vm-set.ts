@@ -66,6 +66,8 @@ export interface SetRound {
 export async function vmSet(options: VmSetOptions, context: CommandContext): Promise<void> {
   parseTimeout(options.timeoutMinutes);
   checkName(options.name);
+  // Wrong usage is said before a wrong path.
+  if (options.watch !== true) readGivenSettings(options, context);
   const source = resolve(context.deps.cwd, options.package);
   checkFolderOptions(options, statSync(source).isDirectory(), context);
   if (options.watch !== true) {

@@ -31,9 +31,10 @@ import { sampleDeployment } from './fixtures/sample-deployment.ts';
 import { applicationCommands, archiveName, formatVmApplication, galleryVersion } from './vm-application.ts';
 
 const works = (...argv: string[]): boolean => spawnSync(argv[0] ?? '', argv.slice(1)).status === 0;
+/** With processes of its own, so that a handler in the background ends with its operation's test. */
 const namespace = [
-  ['unshare', '--mount'],
-  ['unshare', '--map-root-user', '--mount'],
+  ['unshare', '--mount', '--pid', '--fork', '--kill-child'],
+  ['unshare', '--map-root-user', '--mount', '--pid', '--fork', '--kill-child'],
 ].find((argv) => works(...argv, 'true'));
 const shells = [['dash'], ['bash', '--posix'], ['busybox', 'sh']].filter((shell) =>
   works(...shell, '-c', 'true'),
