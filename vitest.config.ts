@@ -28,7 +28,7 @@ export default defineConfig({
         test: {
           name: 'black-box',
           root: folder('test'),
-          include: ['conformance/**/*.test.ts', 'e2e/**/*.test.ts'],
+          include: ['conformance/**/*.test.ts', 'e2e/**/*.test.ts', 'systems/**/*.test.ts'],
           globalSetup: ['./packed-zip.ts'],
           // These wait more than they work: for agents, servers and children. After the others, which work.
           maxWorkers: 2,

@@ -2,6 +2,7 @@
 # Installs what the tests need besides Node and npm, on Debian and Ubuntu. Quick when all is there, and never fails the
 # run: where something cannot be installed it says so, and the tests that need it say why they are skipped.
 set -uo pipefail
+cd "$(dirname "$0")" || exit 0
 
 # Program and the Debian package that brings it.
 needs=(
@@ -13,6 +14,8 @@ needs=(
   unshare:util-linux    # the local VM as root
   mount:mount
   ip:iproute2           # the address of the instance metadata service, in a network namespace
+  objdump:binutils      # which C library the programs need
+  qemu-aarch64:qemu-user # the handlers for arm64
 )
 
 missing=()
@@ -22,7 +25,12 @@ for need in "${needs[@]}"; do
   missing+=("${need%%:*}")
   packages+=("${need##*:}")
 done
-[ "${#missing[@]}" -eq 0 ] && exit 0
+# The tests fetch them again where this cannot.
+fetch() {
+  bash systems/fetch-packages.sh > /dev/null || echo 'test/setup.sh: test/systems is skipped.' >&2
+  exit 0
+}
+[ "${#missing[@]}" -eq 0 ] && fetch
 
 give_up() {
   echo "test/setup.sh: ${missing[*]} missing, and $1. Tests that need them are skipped or fail." >&2
@@ -47,3 +55,4 @@ log=$("${apt[@]}" "${install[@]}" 2>&1 < /dev/null) ||
   echo "$log" | tail -n 5 >&2
   give_up 'apt-get could not install them'
 }
+fetch
