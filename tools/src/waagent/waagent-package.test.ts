@@ -14,7 +14,8 @@ echo "$@" >> "$CALLS"
 for name; do
   case $name in
   update) : > "$CALLS.updated" ;;
-  waagent | python3-distro)
+  waagent | walinuxagent | python3-distro)
+    if [ "$name" = "$NO_SUCH" ]; then echo "E: Unable to locate package $name" >&2; exit 100; fi
     if [ -n "$NEEDS_LISTS" ] && [ ! -e "$CALLS.updated" ]; then echo "E: Unable to locate package $name" >&2; exit 100; fi
     if [ -n "$NO_NETWORK" ]; then echo "E: Failed to fetch http://mirror/$name?token=abc" >&2; exit 100; fi
     echo "$name" > "\${name}_1.2_all.deb" ;;
@@ -71,6 +72,12 @@ describe("the agent's packages", () => {
     expect(update).toContain(`Dir::State::Lists=${agentCacheFolder(env)}/`);
     expect(update).toContain(`Dir::Cache=${agentCacheFolder(env)}/`);
     expect(kept()).toHaveLength(2);
+  });
+
+  it("are fetched by Ubuntu's name where there is none of Debian's", async () => {
+    const first = await fetch({ NO_SUCH: 'waagent' });
+    expect(basename(first.files[0] ?? '')).toMatch(/^walinuxagent_1\.2_all\./);
+    await expect(fetch({ NO_NETWORK: 'yes' })).resolves.toEqual(first);
   });
 
   it('are fetched again when the cached one is damaged', async () => {

@@ -1,5 +1,5 @@
 /**
- * Debian's package of the Azure Linux Agent, and the packages of Python modules that it needs: fetched with apt-get, which
+ * Debian's or Ubuntu's package of the Azure Linux Agent, and the packages of Python modules that it needs: fetched with apt-get, which
  * checks them against the distribution's signed lists, and kept in the user's cache folder, from where they are used
  * offline. Nothing is installed on this machine, and apt's own folders stay as they are.
  * Source: apt-get(8), apt.conf(5) `Dir::State::Lists`, `Dir::Cache`, `APT::Sandbox::User`; dpkg-deb(1).
@@ -36,11 +36,18 @@ export interface AgentPackagesDeps {
 export async function fetchAgentPackages(deps: AgentPackagesDeps): Promise<AgentPackages> {
   const cache = agentCacheFolder(deps.env);
   makeFolders(cache);
-  const agent =
-    findPackage(cache, AGENT_PACKAGE) ?? (await download(cache, [AGENT_PACKAGE], deps))(AGENT_PACKAGE);
+  const findAgent = () => AGENT_PACKAGES.map((name) => findPackage(cache, name)).find(isFound);
+  if (findAgent() === undefined) {
+    await download(
+      cache,
+      AGENT_PACKAGES.map((name) => [name]),
+      deps,
+    );
+  }
+  const agent = findAgent() ?? throwMissing(cache);
   const needed = await readNeeds(agent.file, deps);
   const missing = needed.filter((name) => findPackage(cache, name) === undefined);
-  if (missing.length > 0) await download(cache, missing, deps);
+  if (missing.length > 0) await download(cache, [missing], deps);
   const others = needed.flatMap((name) => findPackage(cache, name)?.file ?? []);
   return { version: agent.version, files: [agent.file, ...others] };
 }
@@ -60,7 +67,8 @@ export function debianEnvironment(env: AgentPackagesDeps['env']): Record<string,
   };
 }
 
-const AGENT_PACKAGE = 'waagent';
+/** Debian's name of it, and Ubuntu's. */
+const AGENT_PACKAGES = ['waagent', 'walinuxagent'] as const;
 /** Of the agent's dependencies these are modules that may not be in the VM's root; all others it must have. */
 const MODULE_PACKAGE = /^python3-[a-z0-9+.-]+$/;
 /** Only Python 3.7 and older need it, to start the agent. */
@@ -107,56 +115,78 @@ async function readNeeds(file: string, deps: AgentPackagesDeps): Promise<readonl
   return names.filter((name) => MODULE_PACKAGE.test(name) && name !== UNNEEDED);
 }
 
-/** Fetches packages into the cache, and gives a function that finds them there. */
-async function download(
-  cache: string,
-  names: readonly string[],
-  deps: AgentPackagesDeps,
-): Promise<(name: string) => CachedPackage> {
-  deps.progress(`Fetching ${names.join(' and ')} with apt-get`);
+function isFound(found: CachedPackage | undefined): found is CachedPackage {
+  return found !== undefined;
+}
+
+/** Sets of packages, of which the first that there is will do. */
+type Choices = readonly (readonly string[])[];
+
+/** Fetches packages into the cache. */
+async function download(cache: string, choices: Choices, deps: AgentPackagesDeps): Promise<void> {
+  deps.progress(`Fetching ${nameFirst(choices)} with apt-get`);
   await withWorkFolder(cache, async (work) => {
-    await aptDownload(work, names, deps);
+    await aptDownload(work, choices, deps);
     for (const entry of readdirSync(work)) {
       if (!PACKAGE_FILE.test(entry)) continue;
       const name = entry.replace(/\.deb$/, `.${digestOf(join(work, entry))}.deb`);
       renameSync(join(work, entry), join(cache, name));
     }
   });
-  return (name) => {
-    const found = findPackage(cache, name);
-    if (found !== undefined) return found;
-    throw new ToolError('WAAGENT_DOWNLOAD_FAILED', `apt-get gave no package ${name}.`, {
-      hint: hintFor(cache, [name]),
-    });
-  };
+}
+
+function throwMissing(cache: string): never {
+  const [name] = AGENT_PACKAGES;
+  throw new ToolError('WAAGENT_DOWNLOAD_FAILED', `apt-get gave no package ${name}.`, {
+    hint: hintFor(cache, [name]),
+  });
 }
 
 /** With the machine's own lists; when that does not work, as on a fresh system, with lists of our own. */
-async function aptDownload(work: string, names: readonly string[], deps: AgentPackagesDeps): Promise<void> {
+async function aptDownload(work: string, choices: Choices, deps: AgentPackagesDeps): Promise<void> {
   const apt = async (args: readonly string[]): Promise<void> => {
     await runChild(['apt-get', '-qq', ...NO_SANDBOX, ...args], {
       cwd: work,
       env: debianEnvironment(deps.env),
       timeoutMs: DOWNLOAD_TIMEOUT_MS,
       errorCode: 'WAAGENT_DOWNLOAD_FAILED',
-      purpose: `Fetching ${names.join(' and ')}`,
-      hint: hintFor(dirname(work), names),
+      purpose: `Fetching ${nameFirst(choices)}`,
+      hint: hintFor(dirname(work), choices[0] ?? []),
       signal: deps.signal,
     });
   };
+  const isHopeless = (thrown: unknown): boolean =>
+    (thrown instanceof ToolError && isSystemError(thrown.cause, 'ENOENT')) || deps.signal?.aborted === true;
+  /** Throws what went wrong with the first choice. */
+  const downloadAny = async (options: readonly string[]): Promise<void> => {
+    const failures: unknown[] = [];
+    for (const names of choices) {
+      try {
+        await apt([...options, 'download', ...names]);
+        return;
+      } catch (thrown) {
+        if (isHopeless(thrown)) throw thrown;
+        failures.push(thrown);
+      }
+    }
+    throw failures[0];
+  };
   try {
-    await apt(['download', ...names]);
+    await downloadAny([]);
   } catch (thrown) {
-    const isProgramMissing = thrown instanceof ToolError && isSystemError(thrown.cause, 'ENOENT');
-    if (isProgramMissing || deps.signal?.aborted === true) throw thrown;
+    if (isHopeless(thrown)) throw thrown;
     for (const folder of ['lists/partial', 'cache/archives/partial']) {
       mkdirSync(join(work, folder), { recursive: true });
     }
     const own = ['-o', `Dir::State::Lists=${work}/lists`, '-o', `Dir::Cache=${work}/cache`];
     deps.progress('Fetching the lists of packages, as this machine has none that help');
     await apt([...own, '-o', 'APT::Update::Error-Mode=any', 'update']);
-    await apt([...own, 'download', ...names]);
+    await downloadAny(own);
   }
+}
+
+function nameFirst(choices: Choices): string {
+  return choices[0]?.join(' and ') ?? '';
 }
 
 /** As root apt becomes the user _apt, who cannot write into our folder. */
