@@ -3,7 +3,17 @@
  * `node -e 0` and a bare compiled program. Run with `npm run bench`. Prints medians and ratios; never fails a build.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -42,6 +52,7 @@ async function main(): Promise<void> {
     );
     const bare = await unpack(writeProject(work, 'Bare', BARE_PROGRAM), join(work, 'bare'));
     const smallest = await unpack(writeProject(work, 'Smallest', SMALLEST_PROGRAM), join(work, 'smallest'));
+    const launcher = copyLauncher(smallest, join(work, 'launcher'), architecture);
     const enable = prepareHandler(work, folder);
     const subjects: Subject[] = [
       subject('node -e 0', () => runToEnd(process.execPath, ['-e', '0'])),
@@ -52,6 +63,12 @@ async function main(): Promise<void> {
         runToEnd(join(folder, 'bin', `handler-${architecture}`), []),
       ),
       subject('/bin/true', () => runToEnd('/bin/true', [])),
+      subject('/bin/sh -c true', () => runToEnd('/bin/sh', ['-c', 'true'])),
+      subject('launcher and /bin/true', () => runToEnd(launcher.file, ['install'])),
+      subject('the same, the first time', () => {
+        launcher.forget();
+        return runToEnd(launcher.file, ['install']);
+      }),
       subject('enable, public command', () => enable(false).toStatus),
       subject('enable, protected command', () => enable(true).toStatus),
       subject('enable, answer to the agent', () => enable(false).toAnswer),
@@ -89,6 +106,26 @@ const SMALLEST_PROGRAM = `import { defineHandler, runHandler } from '@handlerkit
 import extension from '../extension.json' with { type: 'json' };
 void runHandler(defineHandler({ enable: async () => undefined }), extension);
 `;
+
+/** A package whose program is /bin/true; `forget` makes it as it was unpacked. */
+function copyLauncher(
+  packed: string,
+  folder: string,
+  architecture: string,
+): { readonly file: string; forget(): void } {
+  const bin = join(folder, 'bin');
+  mkdirSync(bin, { recursive: true });
+  const file = join(bin, 'handler');
+  cpSync(join(packed, 'bin', 'handler'), file);
+  const program = `handler-${architecture}`;
+  copyFileSync('/bin/true', join(bin, program));
+  const forget = (): void => {
+    for (const name of readdirSync(bin)) {
+      if (name !== 'handler' && name !== program) rmSync(join(bin, name));
+    }
+  };
+  return { file, forget };
+}
 
 /** A project of one file, which finds the SDK of this repository. */
 function writeProject(work: string, type: string, program: string): string {
@@ -212,6 +249,7 @@ function print(subjects: readonly Subject[]): void {
       median('enable, protected command') / median('enable, public command'),
       1.2,
     ),
+    target('launcher, milliseconds', median('launcher and /bin/true') - median('/bin/true'), 3),
     target(
       'answer to the agent / /bin/true',
       median('enable, answer to the agent') / median('/bin/true'),
