@@ -96,6 +96,7 @@ describe('an overlay VM', () => {
     const rights = BigInt(`0x${rig.output().split(/\s+/)[1]}`);
     // Source: capabilities(7), linux/capability.h.
     const withheld = {
+      dac_read_search: 2n,
       net_admin: 12n,
       sys_module: 16n,
       sys_rawio: 17n,

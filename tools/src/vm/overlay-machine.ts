@@ -29,8 +29,11 @@ import type { SystemTools } from './system-tools.ts';
 import { addFabricAddresses } from './vm-network.ts';
 import { createServices, hasServices } from './vm-process.ts';
 
-/** Rights of root that reach past the namespaces. On the machine's network, rights over it as well. */
-const WITHHELD = ['mknod', 'sys_module', 'sys_rawio', 'sys_time', 'syslog'];
+/**
+ * Rights of root that reach past the namespaces. On the machine's network, rights over it as well. With `dac_read_search` any
+ * file of a disk that the VM sees one folder of can be opened by its number (open_by_handle_at(2)); root reads all without it.
+ */
+const WITHHELD = ['dac_read_search', 'mknod', 'sys_module', 'sys_rawio', 'sys_time', 'syslog'];
 const WITHHELD_ON_HOST_NETWORK = [...WITHHELD, 'net_admin'];
 
 /** Modes that the agent makes them with. Source: agent-contract 4.1, 11. */
