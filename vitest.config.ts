@@ -12,13 +12,16 @@ const unit = (name: string, path: string) => ({
   test: { name, root: folder(path), include: ['src/**/*.test.ts'], testTimeout: 30_000 },
 });
 
+/** Its tests make VMs, too. */
+const tools = unit('tools', 'tools');
+
 export default defineConfig({
   test: {
     reporters: ['default', new TotalLine()],
     projects: [
       unit('sdk', 'sdk'),
       unit('custom-script', 'extensions/custom-script'),
-      unit('tools', 'tools'),
+      { ...tools, test: { ...tools.test, globalSetup: [folder('test/run-folder.ts')] } },
       {
         ...source,
         test: { name: 'borders', root: folder('test'), include: ['borders/*.test.ts'], testTimeout: 60_000 },
@@ -29,7 +32,7 @@ export default defineConfig({
           name: 'black-box',
           root: folder('test'),
           include: ['conformance/**/*.test.ts', 'e2e/**/*.test.ts', 'systems/**/*.test.ts'],
-          globalSetup: ['./packed-zip.ts'],
+          globalSetup: ['./run-folder.ts', './packed-zip.ts'],
           // These wait more than they work: for agents, servers and children. After the others, which work.
           maxWorkers: 2,
           // Groups of cases about an agent, side by side in one file: each has a VM, and waits for its agent.

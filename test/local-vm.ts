@@ -3,8 +3,8 @@
  * folder.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
 import { basename, join, relative } from 'node:path';
 import { LIB_FOLDER, LOG_FOLDER } from '@handlerkit/sdk/contract';
 import type { CommandResult } from './handlerkit-command.ts';
@@ -15,10 +15,12 @@ export type Isolation = 'overlay' | 'relocated';
 /** Why this machine cannot run an overlay VM; `undefined` when it can. */
 export const NO_OVERLAY: string | undefined = whyNoOverlay();
 
-/** Why this machine cannot run the real agent, which is fetched as Debian's package; `undefined` when it can. */
-export const NO_REAL_AGENT: string | undefined = NO_OVERLAY ?? whyNoRealAgent();
+/** Why this machine cannot run the real agent, which is fetched as a package; `undefined` when it can. May ask the network. */
+export function whyNoRealAgent(): string | undefined {
+  return NO_OVERLAY ?? whyNoPrograms() ?? whyNoPackage();
+}
 
-function whyNoRealAgent(): string | undefined {
+function whyNoPrograms(): string | undefined {
   try {
     const programs = ['apt-get', 'dpkg-deb', 'python3', 'openssl', 'ip'];
     execFileSync('sh', ['-c', programs.map((name) => `command -v ${name}`).join(' && ')], {
@@ -29,6 +31,40 @@ function whyNoRealAgent(): string | undefined {
     return "the real agent needs apt-get, dpkg-deb, python3, openssl and ip: Debian's";
   }
 }
+
+/** Without one that the tool has kept, it is tried whether there is one to be had. */
+function whyNoPackage(): string | undefined {
+  const { XDG_CACHE_HOME: cache = join(homedir(), '.cache') } = process.env;
+  const kept = join(cache, 'handlerkit/waagent');
+  if (existsSync(kept) && readdirSync(kept).some((name) => /^wa(?:linux)?agent_.*\.deb$/.test(name))) {
+    return undefined;
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'handlerkit-agent-package-'));
+  try {
+    execFileSync('sh', ['-c', FETCH_PACKAGE], {
+      cwd: folder,
+      stdio: 'ignore',
+      timeout: PACKAGE_LIMIT_MS,
+      killSignal: 'SIGKILL',
+    });
+    return undefined;
+  } catch {
+    return 'apt-get can fetch neither the package waagent (Debian) nor walinuxagent (Ubuntu)';
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+const PACKAGE_LIMIT_MS = 120_000;
+/** With the machine's lists of packages, else with some of our own. */
+const FETCH_PACKAGE = `
+apt="apt-get -qq -o APT::Sandbox::User=root -o Acquire::http::Timeout=20 -o Acquire::Retries=1"
+fetch() { $apt "$@" download waagent || $apt "$@" download walinuxagent; }
+fetch && exit
+mkdir -p lists/partial cache/archives/partial
+set -- -o Dir::State::Lists="$PWD/lists" -o Dir::Cache="$PWD/cache"
+$apt "$@" -o APT::Update::Error-Mode=any update && fetch "$@"
+`;
 
 /** Tries it: root of a container may be without the right to mount, or sit on an overlay itself. */
 function whyNoOverlay(): string | undefined {
@@ -99,8 +135,9 @@ export interface VmMaking {
 export async function createLocalVm(isolation: Isolation, making: VmMaking = {}): Promise<LocalVm> {
   const parent = mkdtempSync(join(tmpdir(), 'handlerkit-vm-test-'));
   const folder = join(parent, 'vm');
-  const run: LocalVm['run'] = (words, env) =>
-    runHandlerkit(['vm', ...words, '--vm', folder, '--json'], env === undefined ? {} : { env });
+  // Not behind the words: after `--` they are another program's.
+  const run: LocalVm['run'] = ([verb = '', ...words], env) =>
+    runHandlerkit(['vm', verb, '--vm', folder, '--json', ...words], env === undefined ? {} : { env });
   const agentFolder = (): string => {
     const found = findFolder(folder, basename(LIB_FOLDER));
     if (found === undefined) throw new Error(`no agent folder in ${folder}`);

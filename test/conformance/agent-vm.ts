@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { InstanceView, LocalVm } from '../local-vm.ts';
-import { createLocalVm, NO_OVERLAY, NO_REAL_AGENT } from '../local-vm.ts';
+import { createLocalVm, NO_OVERLAY, whyNoRealAgent } from '../local-vm.ts';
 import type { ObserverPackage } from './observer-package.ts';
 import { PUBLISHER, writeObserver } from './observer-package.ts';
 import type { ObservedCommand } from './observer-record.ts';
@@ -66,7 +66,7 @@ export interface AgentVm {
 /** Why an agent cannot be tried on this machine; `undefined` when it can. */
 export function whyNot(agent: AgentName): string | undefined {
   if (agent === 'embedded, relocated') return undefined;
-  return agent === 'waagent' ? NO_REAL_AGENT : NO_OVERLAY;
+  return agent === 'waagent' ? whyNoRealAgent() : NO_OVERLAY;
 }
 
 export async function openAgentVm(agent: AgentName): Promise<AgentVm> {
@@ -160,7 +160,7 @@ async function awaitNoBlob(vm: LocalVm): Promise<void> {
   }
 }
 
-const SILENCE_LIMIT_MS = 30_000;
+const SILENCE_LIMIT_MS = 120_000;
 /** Several of the agent's periods. */
 const SILENT_MS = 4000;
 const BLOB_FILE = 'status-blob.json';

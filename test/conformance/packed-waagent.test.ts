@@ -9,16 +9,17 @@ import { extension } from '@handlerkit/custom-script';
 import { formatHandlerName } from '@handlerkit/sdk/contract';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import type { InstanceView, LocalVm } from '../local-vm.ts';
-import { createLocalVm, NO_REAL_AGENT } from '../local-vm.ts';
+import { createLocalVm, whyNoRealAgent } from '../local-vm.ts';
 import { writePackageVersion } from '../newer-package.ts';
 import { brief, readTrace } from '../probe-trace.ts';
 
-const title = `packed handlers under the real agent${NO_REAL_AGENT === undefined ? '' : ` (${NO_REAL_AGENT})`}`;
+const reason = whyNoRealAgent();
+const title = `packed handlers under the real agent${reason === undefined ? '' : ` (${reason})`}`;
 
 /** The real agent unpacks four packages of fifty megabytes side by side, and pauses for seconds after each operation. */
 const timeout = 300_000;
 
-describe.runIf(NO_REAL_AGENT === undefined)(title, { concurrent: true, timeout }, () => {
+describe.runIf(reason === undefined)(title, { concurrent: true, timeout }, () => {
   describe('Custom Script', () => {
     const { vm, apply, run } = useVm(() => inject('customScriptZip'));
 
