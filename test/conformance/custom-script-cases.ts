@@ -205,9 +205,9 @@ export function describeCustomScript(name: DriverName): void {
         }
       });
 
-      it.skipIf(name === 'in process')(
-        "ends a command at 'timeoutInSeconds' (not in process, where the clock stands still)",
-        async () => {
+      // In process the clock stands still.
+      if (name !== 'in process') {
+        it("ends a command at 'timeoutInSeconds'", async () => {
           const { status } = await driver.apply({
             public: { commandToExecute: 'echo begun; sleep 60', timeoutInSeconds: 1 },
           });
@@ -215,12 +215,12 @@ export function describeCustomScript(name: DriverName): void {
           expect(status.message).toBe(
             "Enable failed: failed to execute command: it did not end within 1 second ('timeoutInSeconds') and was ended\n[stdout]\nbegun\n\n[stderr]\n",
           );
-        },
-      );
+        });
+      }
 
-      it.skipIf(name !== 'packed, overlay VM')(
-        'runs a command as a user of the VM (a user can be made in an overlay VM only)',
-        async () => {
+      // Only there can a user be made.
+      if (name === 'packed, overlay VM') {
+        it('runs a command as a user of the VM', async () => {
           const made = await driver.apply({
             public: {
               commandToExecute:
@@ -241,8 +241,8 @@ export function describeCustomScript(name: DriverName): void {
             `[stdout]\ndeploy\n4242\n4242\n/home/deploy\n/var/lib/handlerkit-custom-script/${sequence}\nhello from a file, user\n`,
           );
           expect(status.message).toMatch(/\[stderr\]\nclosed\n$/);
-        },
-      );
+        });
+      }
 
       it('refuses a user who does not exist, before anything is downloaded or run', async () => {
         const { status } = await driver.apply({
