@@ -19,9 +19,9 @@ export function registerCommands(parser: Argv, run: Run): void {
     (args) =>
       run(async ({ ui, deps, signal }) => {
         const { packCommand } = await import('./pack.ts');
-        const { folder, out, architectures, list } = args;
+        const { folder, out, architectures, runtime, list } = args;
         const packageVersion = args['package-version'];
-        await packCommand({ folder, out, architectures, packageVersion, list }, ui, {
+        await packCommand({ folder, out, architectures, runtime, packageVersion, list }, ui, {
           env: deps.env,
           signal,
         });

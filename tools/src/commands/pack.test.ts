@@ -28,33 +28,42 @@ it.each<[readonly string[], object]>([
     ['pack', '--architectures', 'x64,arm64', '--package-version', '1.0.1'],
     { architectures: ['x64', 'arm64'], packageVersion: '1.0.1' },
   ],
+  [['pack', '--runtime', 'node'], { runtime: 'node' }],
   [['pack', '--package-version', '1.0'], { packageVersion: '1.0' }],
 ])('reads the command line %j', async (words, options) => {
   expect(await parse(...words)).toMatchObject(options);
 });
 
-it('refuses an architecture that there is no program for', async () => {
+it('refuses an architecture or a runtime that there is no program for', async () => {
   await expect(parse('pack', '--architectures', 'riscv64')).rejects.toThrow('riscv64');
+  await expect(parse('pack', '--runtime', 'deno')).rejects.toThrow('deno');
 });
 
-it('prints name, path, size and hash, and the files on demand', () => {
+it('prints name, path, size and hash, or the files of a package that was not written', () => {
   const result = {
     file: join(process.cwd(), 'dist/x.zip'),
+    written: true,
     sizeBytes: 50_967_937,
     sha256: 'ab12',
     handlerName: 'Contoso.Greeter',
     version: '1.0.0',
+    runtime: 'bun',
+    architectures: ['x64', 'arm64'],
     entries: [
-      { name: 'bin/handler', sizeBytes: 3150 },
-      { name: 'note.txt', sizeBytes: 12 },
+      { name: 'bin/handler', sizeBytes: 3150, packedBytes: 1400 },
+      { name: 'note.txt', sizeBytes: 12, packedBytes: 12 },
     ],
     inputs: [],
     warnings: [],
-  };
-  expect(formatResult(result, false)).toBe('Contoso.Greeter 1.0.0\ndist/x.zip  51.0 MB\nsha256 ab12');
-  expect(formatResult(result, true).split('\n').slice(3)).toEqual([
-    '  3.1 kB  bin/handler',
-    '    12 B  note.txt',
+  } as const;
+  expect(formatResult(result)).toBe('Contoso.Greeter 1.0.0\ndist/x.zip  51.0 MB\nsha256 ab12');
+  expect(formatResult({ ...result, written: false }).split('\n')).toEqual([
+    'Contoso.Greeter 1.0.0 for x64 and arm64, with bun; no zip was written',
+    '      size    packed  file',
+    '    3.1 kB    1.4 kB  bin/handler',
+    '      12 B      12 B  note.txt',
+    '    3.2 kB   51.0 MB  in all',
+    'sha256 ab12',
   ]);
 });
 
@@ -68,6 +77,7 @@ it('lets the error of the packer through and prints no result', async () => {
     folder,
     out: undefined,
     architectures: undefined,
+    runtime: undefined,
     packageVersion: undefined,
     list: false,
   };

@@ -1,6 +1,6 @@
 /** `handlerkit pack [folder]`: makes the zip that the agent installs. */
 import { relative } from 'node:path';
-import { ARCHITECTURES } from '@handlerkit/sdk';
+import { ARCHITECTURES, RUNTIMES } from '@handlerkit/sdk';
 import type { Argv } from 'yargs';
 import type { PackDeps, PackResult } from '../pack/pack.ts';
 
@@ -11,6 +11,8 @@ export interface PackArguments {
   readonly out: string | undefined;
   /** Names of {@link ARCHITECTURES}, which the parser has checked. */
   readonly architectures: readonly string[] | undefined;
+  /** A name of {@link RUNTIMES}, which the parser has checked. */
+  readonly runtime: string | undefined;
   readonly packageVersion: string | undefined;
   readonly list: boolean;
 }
@@ -38,6 +40,11 @@ export function builder(yargs: Argv) {
       coerce: (words: readonly string[]) => words.flatMap((word) => word.split(',')),
       describe: 'Architectures to pack (default: those of extension.json)',
     })
+    .option('runtime', {
+      type: 'string',
+      choices: RUNTIMES,
+      describe: 'What runs the program, in place of extension.json',
+    })
     .option('package-version', {
       type: 'string',
       describe: 'Version of the package, in place of extension.json',
@@ -45,10 +52,11 @@ export function builder(yargs: Argv) {
     .option('list', {
       type: 'boolean',
       default: false,
-      describe: 'List the files of the package with their sizes',
+      describe: 'Write no zip; list what would be in it, with sizes',
     })
     .example('$0 pack', 'Pack the extension in this folder')
-    .example('$0 pack . --architectures x64 --list', 'Pack for one architecture and list what is in it');
+    .example('$0 pack . --architectures x64 --out greeter.zip', 'Pack for one architecture')
+    .example('$0 pack . --runtime node --list', 'See what a package with Node would hold');
 }
 
 /** Runs the command. The packer is loaded here, so that the other commands start without it. */
@@ -66,27 +74,34 @@ export async function packCommand(
       out: options.out,
       architectures:
         options.architectures && ARCHITECTURES.filter((one) => options.architectures?.includes(one)),
+      runtime: RUNTIMES.find((one) => one === options.runtime),
       version: options.packageVersion,
+      dryRun: options.list,
     },
     { ...deps, progress: (text) => ui.progress(text) },
   );
   for (const warning of result.warnings) ui.warning(warning);
   ui.json(result);
-  ui.result(formatResult(result, options.list));
+  ui.result(formatResult(result));
 }
 
-/** `Contoso.Greeter 1.0.0`, the zip's path, size and SHA-256, and with `list` a line for each file. */
-export function formatResult(result: PackResult, list: boolean): string {
-  const lines = [
-    `${result.handlerName} ${result.version}`,
-    `${relative('.', result.file) || result.file}  ${formatSize(result.sizeBytes)}`,
-    `sha256 ${result.sha256}`,
+/** `Contoso.Greeter 1.0.0`, the zip's path, size and SHA-256; where none was written a line for each file in place of the path. */
+export function formatResult(result: PackResult): string {
+  const { handlerName, version, runtime, architectures, sizeBytes, sha256, entries } = result;
+  if (result.written) {
+    const path = relative('.', result.file) || result.file;
+    return `${handlerName} ${version}\n${path}  ${formatSize(sizeBytes)}\nsha256 ${sha256}`;
+  }
+  const total = entries.reduce((sum, entry) => sum + entry.sizeBytes, 0);
+  const rows = [
+    ['size', 'packed', 'file'],
+    ...entries.map((entry) => [formatSize(entry.sizeBytes), formatSize(entry.packedBytes), entry.name]),
+    [formatSize(total), formatSize(sizeBytes), 'in all'],
   ];
-  if (!list) return lines.join('\n');
-  const width = Math.max(...result.entries.map((entry) => formatSize(entry.sizeBytes).length));
   return [
-    ...lines,
-    ...result.entries.map((entry) => `  ${formatSize(entry.sizeBytes).padStart(width)}  ${entry.name}`),
+    `${handlerName} ${version} for ${architectures.join(' and ')}, with ${runtime}; no zip was written`,
+    ...rows.map(([size = '', packed = '', name]) => `  ${size.padStart(8)}  ${packed.padStart(8)}  ${name}`),
+    `sha256 ${sha256}`,
   ].join('\n');
 }
 

@@ -8,7 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { compileBundle } from './bundle.ts';
 import { formatLauncher } from './launcher.ts';
-import { BUN_RUNTIMES, fetchRuntime, hostArchitecture } from './runtime.ts';
+import { BUN_RUNTIMES } from './pinned-runtimes.ts';
+import { fetchRuntime, hostArchitecture } from './runtime.ts';
 
 const fixture = fileURLToPath(new URL('./fixtures/hello', import.meta.url));
 const sdk = fileURLToPath(new URL('../../../sdk', import.meta.url));

@@ -3,9 +3,9 @@
  * The output depends on the sources and the pinned runtime alone, not on the folder, user, time zone or umask; and the
  * program does not read `.env`, `bunfig.toml`, `tsconfig.json` or `package.json` from where it is started.
  */
-import { createReadStream } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { Architecture } from '@handlerkit/sdk';
+import { holdsBuildPath } from './build-path.ts';
 import { type BuildDeps, runBunBuild } from './bun-build.ts';
 
 export interface BundleOptions {
@@ -50,31 +50,10 @@ export async function compileBundle(options: BundleOptions, deps: BuildDeps): Pr
   ];
   const purpose = `Compiling ${entry} for ${architecture}`;
   const inputs = await runBunBuild({ bun, entry, args, workFolder, purpose }, deps);
-  return { executable, inputs, holdsBuildPath: await holdsPath(executable, commonFolder(inputs)) };
+  return { executable, inputs, holdsBuildPath: await holdsBuildPath(executable, inputs) };
 }
 
 const TARGETS: Readonly<Record<Architecture, string>> = {
   x64: 'bun-linux-x64-baseline',
   arm64: 'bun-linux-arm64',
 };
-
-/** The deepest folder that holds all of the files; undefined when that is the root. */
-function commonFolder(files: readonly string[]): string | undefined {
-  let common = dirname(files[0] ?? '/');
-  for (const file of files) {
-    while (common !== '/' && !file.startsWith(`${common}/`)) common = dirname(common);
-  }
-  return common === '/' ? undefined : common;
-}
-
-async function holdsPath(file: string, folder: string | undefined): Promise<boolean> {
-  if (folder === undefined) return false;
-  const wanted = Buffer.from(`${folder}/`);
-  let rest = Buffer.alloc(0);
-  for await (const chunk of createReadStream(file, { highWaterMark: 4 * 1024 * 1024 })) {
-    const window = Buffer.concat([rest, Buffer.isBuffer(chunk) ? chunk : Buffer.from(String(chunk))]);
-    if (window.includes(wanted)) return true;
-    rest = window.subarray(-wanted.length);
-  }
-  return false;
-}

@@ -5,6 +5,7 @@ import {
   existsSync,
   readFileSync,
   realpathSync,
+  rmSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -500,6 +501,21 @@ describe('for Node', () => {
   it('knows of no order unless it is inspectable', async () => {
     installNode(false);
     writeFileSync(orderFile(), formatStopOrder(order));
-    expect(start(['sh'], ['enable']).stdout).toBe(`${join(base, SCRIPT_FILE)} enable\n`);
+    expect(start(['sh'], ['enable']).stdout).toBe(`--no-warnings ${join(base, SCRIPT_FILE)} enable\n`);
+  });
+
+  it('starts Node without what would lead it astray', () => {
+    installNode(false);
+    const printEnv = '#!/bin/sh\nenv\n';
+    rmSync(join(base, programFile(architecture)));
+    // A script cannot be listed by the loader, so the choice is made here.
+    writeFileSync(join(base, programFile(architecture)), printEnv, { mode: 0o755 });
+    writeFileSync(join(base, 'bin/.architecture'), `${architecture}\n`);
+    const misleading = ['NODE_OPTIONS', 'NODE_PATH', 'NODE_COMPILE_CACHE', 'NODE_V8_COVERAGE', 'NODE_DEBUG'];
+    const env = Object.fromEntries(misleading.map((name) => [name, 'x']));
+    const said = start(['sh'], ['enable'], { ...env, NODE_EXTRA_CA_CERTS: '/etc/ca.pem' }).stdout;
+    expect(said.split('\n').filter((line) => line.startsWith('NODE_'))).toEqual([
+      'NODE_EXTRA_CA_CERTS=/etc/ca.pem',
+    ]);
   });
 });

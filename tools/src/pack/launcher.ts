@@ -288,10 +288,25 @@ esac
 `;
 }
 
-/** Node heeds its variable where a compiled program does not. */
+/**
+ * What Node heeds of its environment besides: options, code that it loads, files that it writes, and requests that it
+ * prints. Warnings would be the first lines of stderr, which the agent shows. Source: Node.js 24 "Command-line API".
+ */
+const MISLEADING_NODE_VARIABLES = [
+  'NODE_OPTIONS',
+  'NODE_PATH',
+  'NODE_COMPILE_CACHE',
+  'NODE_V8_COVERAGE',
+  'NODE_REDIRECT_WARNINGS',
+  'NODE_DEBUG',
+  'NODE_DEBUG_NATIVE',
+  'NODE_TEST_CONTEXT',
+];
+
 function nodeArguments({ handlerName, inspectable = false }: LauncherOptions): string {
   const script = `"$own/${SCRIPT_FILE.slice(SCRIPT_FILE.lastIndexOf('/') + 1)}"`;
-  const plain = `unset NODE_OPTIONS\nset -- ${script} "$@"\n`;
+  const unset = `unset ${MISLEADING_NODE_VARIABLES.join(' ')}`;
+  const plain = `${unset}\nset -- --no-warnings ${script} "$@"\n`;
   if (!inspectable) return plain;
   return `# \`handlerkit vm set --inspect\` says for one operation that it is to wait for a debugger.
 inspect=
@@ -301,7 +316,7 @@ if [ -n "$operation" ] && { read -r handler stop port wanted <"$order"; } 2>/dev
   [ "$handler $stop" = "${handlerName} $operation" ] && [ "\${name:-$wanted}" = "$wanted" ] && rm "$order"; then
   inspect=--inspect-brk=127.0.0.1:$port
 fi
-unset NODE_OPTIONS
+${unset}
 set -- \${inspect:+"$inspect"} ${script} "$@"
 `;
 }

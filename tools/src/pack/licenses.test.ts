@@ -33,10 +33,25 @@ it('lists each bundled package once with its licence text, and not the extension
   ];
   const packages = await findPackages(files, folder);
   expect(packages).toEqual([
-    { name: '@a/b', version: '0.1.0', license: 'see the text below', texts: ['Copy it.'] },
-    { name: 'zeta', version: '2.0.0', license: 'MIT', texts: ['Zeta may be used freely.\n'] },
+    {
+      name: '@a/b',
+      version: '0.1.0',
+      folder: join(folder, 'node_modules/@a/b'),
+      license: undefined,
+      texts: ['Copy it.'],
+    },
+    {
+      name: 'zeta',
+      version: '2.0.0',
+      folder: join(folder, 'node_modules/zeta'),
+      license: 'MIT',
+      texts: ['Zeta may be used freely.\n'],
+    },
   ]);
-  const text = formatLicenses(packages);
+  const text = formatLicenses({ runtime: 'bun', text: undefined }, packages);
   expect(text).toMatch(/^Bun 1\.4\.5/);
+  expect(text).toContain('@a/b 0.1.0\nLicence: see the text below\n\nCopy it.\n');
   expect(text).toContain('zeta 2.0.0\nLicence: MIT\n\nZeta may be used freely.\n');
+  const withNode = formatLicenses({ runtime: 'node', text: '\nNode.js is free.\n' }, packages);
+  expect(withNode).toMatch(/^Node\.js 24\.21\.0[\s\S]*:\n\nNode\.js is free\.\n\n---/);
 });

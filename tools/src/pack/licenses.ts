@@ -1,14 +1,17 @@
 /** `LICENSES.txt`: the licences of what a package carries besides the extension's own code: the runtime and npm packages. */
 import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { BUN_VERSION } from './runtime.ts';
+import type { Runtime } from '@handlerkit/sdk';
+import { BUN_VERSION, NODE_VERSION } from './pinned-runtimes.ts';
 
 /** One npm package of which a module was compiled into the program. */
 export interface BundledPackage {
   readonly name: string;
   readonly version: string;
-  /** SPDX expression as its package.json gives it. */
-  readonly license: string;
+  /** Absolute path of its folder, in which its package.json is. */
+  readonly folder: string;
+  /** SPDX expression, or what its package.json gives in its place. */
+  readonly license: string | undefined;
   /** The texts of its licence files. */
   readonly texts: readonly string[];
 }
@@ -33,20 +36,36 @@ export async function findPackages(
     .sort((a, b) => (`${a.name}@${a.version}` < `${b.name}@${b.version}` ? -1 : 1));
 }
 
-/** Formats the file: bun first, then each package with its licence's text. The same packages give the same text. */
-export function formatLicenses(packages: readonly BundledPackage[]): string {
-  const sections = packages.map(({ name, version, license, texts }) =>
-    [`${name} ${version}`, `Licence: ${license}`, ...texts.map((text) => `\n${text.trim()}`)].join('\n'),
-  );
-  return `${[BUN_NOTICE, ...sections].join(`\n\n${'-'.repeat(78)}\n\n`)}\n`;
+/** The runtime of a package, with the licence's text that came with it. */
+export interface RuntimeLicense {
+  readonly runtime: Runtime;
+  readonly text: string | undefined;
 }
 
-const BUN_NOTICE = `Bun ${BUN_VERSION} (https://bun.com)
+/** Formats the file: the runtime first, then each package with its licence's text. The same packages give the same text. */
+export function formatLicenses(
+  { runtime, text }: RuntimeLicense,
+  packages: readonly BundledPackage[],
+): string {
+  const notice = [RUNTIME_NOTICES[runtime], ...(text === undefined ? [] : [text.trim()])].join('\n\n');
+  const sections = packages.map(({ name, version, license = 'see the text below', texts }) =>
+    [`${name} ${version}`, `Licence: ${license}`, ...texts.map((one) => `\n${one.trim()}`)].join('\n'),
+  );
+  return `${[notice, ...sections].join(`\n\n${'-'.repeat(78)}\n\n`)}\n`;
+}
+
+const RUNTIME_NOTICES: Readonly<Record<Runtime, string>> = {
+  bun: `Bun ${BUN_VERSION} (https://bun.com)
 Licence: MIT
 
 The programs in bin/ contain the Bun runtime. Bun is statically linked with JavaScriptCore and WebKit, which are
 under the GNU Lesser General Public License, version 2, and with further libraries. Their licences, and how to
-get their sources and to link Bun anew, are at https://bun.com/docs/project/license`;
+get their sources and to link Bun anew, are at https://bun.com/docs/project/license`,
+  node: `Node.js ${NODE_VERSION} (https://nodejs.org)
+Licence: MIT
+
+The programs in bin/ are the official executables of Node.js. Its licence, and those of the libraries in it:`,
+};
 
 /** The nearest folder, from `folder` upwards, with a package.json that has a name. */
 async function packageFolder(
@@ -61,20 +80,21 @@ async function packageFolder(
 async function readPackage(folder: string): Promise<BundledPackage> {
   const text = await readFile(join(folder, 'package.json'), 'utf8').catch(() => '{}');
   const value = parseObject(text);
-  const word = (key: string, otherwise: string): string => {
+  const word = (key: string): string | undefined => {
     const found = value[key];
-    return typeof found === 'string' ? found : otherwise;
+    return typeof found === 'string' && found !== '' ? found : undefined;
   };
-  const name = word('name', '');
-  if (name === '') return { name, version: '', license: '', texts: [] };
+  const name = word('name') ?? '';
+  if (name === '') return { name, version: '', folder, license: undefined, texts: [] };
   const files = (await readdir(folder))
     .filter((file) => /^(licen[cs]e|copying|notice)([.-]|$)/i.test(file))
     .sort();
   const texts = await Promise.all(files.map((file) => readFile(join(folder, file), 'utf8').catch(() => '')));
   return {
     name,
-    version: word('version', ''),
-    license: word('license', 'see the text below'),
+    version: word('version') ?? '',
+    folder,
+    license: word('license'),
     texts: texts.filter((one) => one.trim() !== ''),
   };
 }

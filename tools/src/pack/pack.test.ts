@@ -50,6 +50,7 @@ it('packs an extension that runs after the agent unpacked it', { timeout: 120_00
     `bin/handler-${hostArchitecture()}`,
     'manifest.xml',
     'resources/note.txt',
+    'sbom.cdx.json',
   ]);
   expect(await readdir(join(folder, 'out'))).toEqual(['hello.zip']);
 
@@ -69,18 +70,18 @@ it('packs an extension that runs after the agent unpacked it', { timeout: 120_00
   expect(readFileSync(join(base, 'manifest.xml'), 'utf8')).toContain('<Version>1.2.3</Version>');
 });
 
-it.each<[object, string]>([
-  [{ runtime: 'node' }, 'RUNTIME_UNSUPPORTED'],
-  [{ files: ['tests/**'] }, 'PACKAGE_NAME_REFUSED'],
-])('refuses %j before anything is fetched: %s', async (more, code) => {
-  cpSync(fixture, join(folder, 'hello'), { recursive: true });
-  const file = join(folder, 'hello/extension.json');
-  writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), ...more }));
-  mkdirSync(join(folder, 'hello/tests'));
-  writeFileSync(join(folder, 'hello/tests/handlermanifest.JSON'), '[]');
-  await expect(packProject({ folder: join(folder, 'hello') }, deps)).rejects.toMatchObject({ code });
-  expect(await readdir(join(folder, 'hello'))).not.toContain('dist');
-});
+it.each<[object, string]>([[{ files: ['tests/**'] }, 'PACKAGE_NAME_REFUSED']])(
+  'refuses %j before anything is fetched: %s',
+  async (more, code) => {
+    cpSync(fixture, join(folder, 'hello'), { recursive: true });
+    const file = join(folder, 'hello/extension.json');
+    writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), ...more }));
+    mkdirSync(join(folder, 'hello/tests'));
+    writeFileSync(join(folder, 'hello/tests/handlermanifest.JSON'), '[]');
+    await expect(packProject({ folder: join(folder, 'hello') }, deps)).rejects.toMatchObject({ code });
+    expect(await readdir(join(folder, 'hello'))).not.toContain('dist');
+  },
+);
 
 it('says how to write the zip elsewhere when there is no place for it', async () => {
   writeFileSync(join(folder, 'file'), '');

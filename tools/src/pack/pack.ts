@@ -4,25 +4,20 @@
  */
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
-import type { Architecture, ExtensionDescription } from '@handlerkit/sdk';
-import {
-  formatHandlerManifest,
-  formatHandlerName,
-  HANDLER_MANIFEST_FILE,
-  PUBLISHER_MANIFEST_FILE,
-} from '@handlerkit/sdk/contract';
+import type { Architecture, Runtime } from '@handlerkit/sdk';
+import { formatHandlerName, HANDLER_MANIFEST_FILE } from '@handlerkit/sdk/contract';
 import { ToolError, toToolError } from '../errors.ts';
 import { makeFolders } from '../folders.ts';
 import { type Project, readProject } from '../project.ts';
 import { createDeflate } from './deflate.ts';
-import { formatLauncher, LAUNCHER_FILE, programFile, SCRIPT_FILE } from './launcher.ts';
-import { findPackages, formatLicenses } from './licenses.ts';
-import { formatPublisherManifest } from './manifest-xml.ts';
-import { bundleInspectable, compilePrograms, type Programs } from './programs.ts';
-import { BUN_RUNTIMES, checkRuntime, fetchRuntime, hostArchitecture } from './runtime.ts';
+import { collectEntries } from './package-entries.ts';
+import { BUN_RUNTIMES } from './pinned-runtimes.ts';
+import { bundlePrograms, compilePrograms } from './programs.ts';
+import { fetchRuntime, hostArchitecture } from './runtime.ts';
 import { withWorkFolder } from './work-folder.ts';
-import { writeZip, type ZipEntry } from './zip.ts';
+import { type WrittenEntry, writeZip } from './zip.ts';
 
 export interface PackOptions {
   /** The extension's folder. */
@@ -31,6 +26,8 @@ export interface PackOptions {
   readonly out?: string | undefined;
   /** Default: those of `extension.json`. */
   readonly architectures?: readonly Architecture[] | undefined;
+  /** Default: that of `extension.json`. */
+  readonly runtime?: Runtime | undefined;
   /** In place of the version in `extension.json`. */
   readonly version?: string | undefined;
   /**
@@ -40,6 +37,8 @@ export interface PackOptions {
   readonly inspectable?: boolean;
   /** True: large files are stored as they are, which is faster to write and to unpack. */
   readonly uncompressed?: boolean;
+  /** True: no zip is left and nothing is written to the project; the result tells what there would be. */
+  readonly dryRun?: boolean;
 }
 
 export interface PackDeps {
@@ -49,13 +48,17 @@ export interface PackDeps {
 }
 
 export interface PackResult {
-  /** Absolute path of the zip. */
+  /** Absolute path of the zip; of a dry run, where it would be. */
   readonly file: string;
+  /** False for a dry run. */
+  readonly written: boolean;
   readonly sizeBytes: number;
   readonly sha256: string;
   readonly handlerName: string;
   readonly version: string;
-  readonly entries: readonly { readonly name: string; readonly sizeBytes: number }[];
+  readonly runtime: Runtime;
+  readonly architectures: readonly Architecture[];
+  readonly entries: readonly WrittenEntry[];
   /** Absolute paths of the source files that the program was made of, sorted. */
   readonly inputs: readonly string[];
   /** What the author should look at; the package is good all the same. */
@@ -67,30 +70,37 @@ export async function packProject(options: PackOptions, deps: PackDeps): Promise
   const project = await readProject(options.folder, { version: options.version });
   const { description } = project;
   const { inspectable = false } = options;
-  if (!inspectable) checkRuntime(description.runtime);
   refuseSecondManifest(project);
   const handlerName = formatHandlerName(description.publisher, description.type);
   const { version } = description;
   const file = resolve(options.out ?? join(project.folder, 'dist', `${handlerName}-${version}.zip`));
   const architectures = [...new Set(options.architectures ?? description.architectures)].sort().reverse();
-  await makeOutputFolder(dirname(file));
-  return await withWorkFolder(dirname(file), async (work) => {
+  const runtime = inspectable ? 'node' : (options.runtime ?? description.runtime);
+  const folder = options.dryRun === true ? tmpdir() : dirname(file);
+  if (options.dryRun !== true) await makeOutputFolder(folder);
+  return await withWorkFolder(folder, async (work) => {
     const runtimeDeps = { ...deps, folder: project.folder };
     const bun = await fetchRuntime(BUN_RUNTIMES[hostArchitecture()], runtimeDeps);
     const build = { project, architectures, bun, work };
-    const programs = await (inspectable ? bundleInspectable : compilePrograms)(build, runtimeDeps);
-    deps.progress(`Writing ${basename(file)}`);
-    const entries = await collectEntries(project, programs);
-    const written = await writeZip(entries, file, {
+    const programs = await (runtime === 'node'
+      ? bundlePrograms(build, inspectable, runtimeDeps)
+      : compilePrograms(build, runtimeDeps));
+    deps.progress(`${options.dryRun === true ? 'Measuring' : 'Writing'} ${basename(file)}`);
+    const entries = await collectEntries(project, programs, runtimeDeps);
+    const target = options.dryRun === true ? join(work, basename(file)) : file;
+    const written = await writeZip(entries, target, {
       deflate: options.uncompressed === true ? undefined : createDeflate(bun, deps),
     });
     return {
       file,
+      written: options.dryRun !== true,
       sizeBytes: written.sizeBytes,
       sha256: written.sha256,
       handlerName,
       version,
-      entries: written.entries.map(({ name, sizeBytes }) => ({ name, sizeBytes })),
+      runtime,
+      architectures,
+      entries: written.entries,
       inputs: programs.inputs,
       warnings: programs.holdsBuildPath ? [BUILD_PATH_WARNING] : [],
     };
@@ -121,64 +131,5 @@ function refuseSecondManifest(project: Project): void {
   throw new ToolError('PACKAGE_NAME_REFUSED', `"files" names ${second.name}, but the package has its own.`, {
     file: second.path,
     hint: `Take it out of "files": the agent would take the wrong ${HANDLER_MANIFEST_FILE}.`,
-  });
-}
-
-async function collectEntries(project: Project, programs: Programs): Promise<readonly ZipEntry[]> {
-  const { description } = project;
-  const { runtime, inspectable, executables, script, inputs } = programs;
-  const packages = await findPackages(inputs, project.folder);
-  const launcher = formatLauncher({
-    handlerName: formatHandlerName(description.publisher, description.type),
-    version: description.version,
-    architectures: [...executables.keys()],
-    runtime,
-    inspectable,
-    detached: description.enable.detached,
-    reportHeartbeat: description.manifest.reportHeartbeat,
-  });
-  const text = (name: string, content: string, mode: 0o644 | 0o755 = 0o644): ZipEntry => ({
-    name,
-    mode,
-    content: { text: content },
-  });
-  return [
-    text(HANDLER_MANIFEST_FILE, formatManifest(description)),
-    text(PUBLISHER_MANIFEST_FILE, formatPublisherManifest(description)),
-    text('LICENSES.txt', formatLicenses(packages)),
-    text(LAUNCHER_FILE, launcher, 0o755),
-    ...[...executables].map(
-      ([architecture, file]): ZipEntry => ({
-        name: programFile(architecture),
-        mode: 0o755,
-        content: { file },
-      }),
-    ),
-    ...(script === undefined
-      ? []
-      : [{ name: SCRIPT_FILE, mode: 0o644, content: { file: script } } satisfies ZipEntry]),
-    ...project.files.map(
-      ({ name, path, executable }): ZipEntry => ({
-        name,
-        mode: executable ? 0o755 : 0o644,
-        content: { file: path },
-      }),
-    ),
-  ];
-}
-
-function formatManifest({ publisher, type, version, manifest }: ExtensionDescription): string {
-  return formatHandlerManifest({
-    ...manifest,
-    name: formatHandlerName(publisher, type),
-    version,
-    commands: {
-      install: `${LAUNCHER_FILE} install`,
-      enable: `${LAUNCHER_FILE} enable`,
-      disable: `${LAUNCHER_FILE} disable`,
-      update: `${LAUNCHER_FILE} update`,
-      uninstall: `${LAUNCHER_FILE} uninstall`,
-    },
-    rebootAfterInstall: false,
   });
 }

