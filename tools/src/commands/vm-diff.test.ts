@@ -93,6 +93,8 @@ test(`shows the lines that differ in the paths that are named${because}`, async 
   expect(stdout).toContain('--- /dev/null\n+++ now/srv/new\n@@ -0,0 +1 @@\n+new\n');
   expect(stdout).not.toContain('other');
   expect((await vm('diff', '/srv/app')).stdout).toBe('No file has been changed.\n');
+  const slip = await vm('diff', '/srv/nope', '--json');
+  expect([slip.exitCode, JSON.parse(slip.stdout).error.code]).toEqual([1, 'NOT_FOUND']);
 });
 
 it('knows only the agent folders of a relocated VM, and says so', async () => {

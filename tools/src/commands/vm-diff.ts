@@ -3,9 +3,11 @@
  * that are the agent's own, and those for temporary files, are counted only, unless they are asked for.
  */
 import { execFile } from 'node:child_process';
+import { lstatSync } from 'node:fs';
 import { posix } from 'node:path';
 import { promisify } from 'node:util';
 import { AGENT_LOG_FILE, LIB_FOLDER, LOG_FOLDER } from '@handlerkit/sdk/contract';
+import { ToolError } from '../errors.ts';
 import type { CommandContext } from '../tool-deps.ts';
 import { formatTable } from '../ui.ts';
 import type { ChangedFile } from '../vm/changed-files.ts';
@@ -14,6 +16,7 @@ import type { LocalVm } from '../vm/local-vm.ts';
 import { requireVm, vmFolder, withLocalVm } from '../vm/local-vm.ts';
 import { isBelow } from '../vm/mount-table.ts';
 import { findTool } from '../vm/system-tools.ts';
+import { WAAGENT_PATHS } from '../waagent/waagent-files.ts';
 
 export interface VmDiffOptions {
   readonly folder: string;
@@ -23,13 +26,16 @@ export interface VmDiffOptions {
   readonly all: boolean;
 }
 
-/** Prints one line for each change: A added, M modified, D deleted, T of another type. Throws `NOT_FOUND` without a VM. */
+/** Prints one line for each change: A added, M modified, D deleted, T of another type. Throws `NOT_FOUND` without a VM, and for a path that it never had. */
 export async function vmDiff(options: VmDiffOptions, context: CommandContext): Promise<void> {
   requireVm(vmFolder(options.folder, context));
   const paths = options.paths.map((path) => posix.resolve('/', path));
   await withLocalVm({ folder: options.folder }, context, async (vm) => {
     const found = findChanges(vm, context);
     const isAll = options.all || vm.machine.kind === 'relocated';
+    for (const path of paths) requirePath(vm, path, found);
+    const own = ownFolders(vm);
+    const isOwn = (path: string): boolean => own.some((folder) => isBelow(path, folder));
     const isAsked = ({ path }: ChangedFile): boolean =>
       paths.length === 0 ? isAll || !isOwn(path) : paths.some((one) => isBelow(path, one));
     const listed = found.filter(isAsked);
@@ -39,17 +45,28 @@ export async function vmDiff(options: VmDiffOptions, context: CommandContext): P
       changes: listed.map((change, index) => ({ ...change, difference: differences[index] ?? null })),
       ownFiles: counted,
     });
-    context.ui.result(format(listed, differences, counted));
+    context.ui.result(format(listed, differences, counted, own));
   });
 }
 
 const TEMPORARY = ['/run', '/tmp'];
 const OWN = [LIB_FOLDER, LOG_FOLDER, posix.join(posix.dirname(LOG_FOLDER), AGENT_LOG_FILE), ...TEMPORARY];
+/** What `--agent waagent` puts into the VM. */
+const REAL_AGENT = [WAAGENT_PATHS.folder, WAAGENT_PATHS.program, WAAGENT_PATHS.configuration];
 const NO_CHANGE = 'No file has been changed.';
 const DIFF_LIMIT_BYTES = 64 * 1024 * 1024;
 
-function isOwn(path: string): boolean {
-  return OWN.some((folder) => isBelow(path, folder));
+function ownFolders({ machine }: LocalVm): readonly string[] {
+  return machine.agent === 'waagent' ? [...OWN, ...REAL_AGENT] : OWN;
+}
+
+/** A path that the VM neither has nor had is a slip of the finger. */
+function requirePath({ machine }: LocalVm, path: string, found: readonly ChangedFile[]): void {
+  if (found.some((change) => isBelow(change.path, path))) return;
+  if (lstatSync(machine.hostPath(path), { throwIfNoEntry: false }) !== undefined) return;
+  throw new ToolError('NOT_FOUND', `There is no ${path} in the VM, and none has been deleted.`, {
+    hint: 'See what has been changed: handlerkit vm diff --all',
+  });
 }
 
 function findChanges({ machine, folder }: LocalVm, { ui }: CommandContext): readonly ChangedFile[] {
@@ -68,6 +85,7 @@ function format(
   changes: readonly ChangedFile[],
   differences: readonly (string | undefined)[],
   counted: number,
+  own: readonly string[],
 ): string {
   const rows = changes.map(({ change, type, mode, bytes, path }) => [
     change,
@@ -77,7 +95,7 @@ function format(
     path,
   ]);
   const lines = rows.length === 0 ? [NO_CHANGE] : [formatTable(rows)];
-  if (counted > 0) lines.push(`And ${counted} in ${OWN.join(', ')}: --all lists them.`);
+  if (counted > 0) lines.push(`And ${counted} in ${own.join(', ')}: --all lists them.`);
   return [...lines, ...differences.filter((text) => text !== undefined)].join('\n');
 }
 

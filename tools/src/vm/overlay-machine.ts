@@ -3,6 +3,7 @@
  * A handler sees a whole machine and is root in it; what it writes stays in the state folder. It has its own `/run`,
  * `/dev` (no disks) and `/proc`; `/sys` and `/proc/sys` are read-only; it cannot load modules, set the clock or make
  * device nodes, and on the machine's network it cannot change interfaces or the firewall.
+ * It guards against mistakes, not against a hostile root: who may mount can mount the kernel's file systems anew.
  * What changes on the machine while the VM runs may be seen late in it.
  */
 import { mkdirSync, rmSync, statSync } from 'node:fs';
