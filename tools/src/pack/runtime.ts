@@ -105,23 +105,22 @@ async function useCache(cache: string): Promise<void> {
   }
 }
 
+/** Without its notifier npm asks for this package only, not for a newer npm. */
+const NPM_OPTIONS = ['--json', '--prefer-offline', '--ignore-scripts', '--no-update-notifier'] as const;
 const DOWNLOAD_TIMEOUT_MS = 15 * 60 * 1000;
 
 async function download(label: string, work: string, deps: RuntimeDeps): Promise<string> {
   const hint =
     'Check that npm can reach its registry (`npm ping`) and that the registry carries this package; the next try starts afresh.';
-  await runChild(
-    ['npm', 'pack', label, '--json', '--prefer-offline', '--ignore-scripts', '--pack-destination', work],
-    {
-      cwd: deps.folder,
-      env: deps.env,
-      timeoutMs: DOWNLOAD_TIMEOUT_MS,
-      errorCode: 'RUNTIME_DOWNLOAD_FAILED',
-      purpose: `Fetching ${label}`,
-      hint,
-      signal: deps.signal,
-    },
-  );
+  await runChild(['npm', 'pack', label, ...NPM_OPTIONS, '--pack-destination', work], {
+    cwd: deps.folder,
+    env: deps.env,
+    timeoutMs: DOWNLOAD_TIMEOUT_MS,
+    errorCode: 'RUNTIME_DOWNLOAD_FAILED',
+    purpose: `Fetching ${label}`,
+    hint,
+    signal: deps.signal,
+  });
   const tarball = (await readdir(work)).find((file) => file.endsWith('.tgz'));
   if (tarball === undefined) {
     throw new ToolError('RUNTIME_DOWNLOAD_FAILED', `Fetching ${label}: npm gave no tarball.`, { hint });
