@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { bundleTool } from '../bundled-tool.ts';
 import { REPOSITORY, runHandlerkit } from '../handlerkit-command.ts';
 
-const ROUNDS = 5;
+const ROUNDS = 3;
 const RUNTIMES = ['bun', 'node'] as const;
 
 async function main(): Promise<void> {

@@ -100,7 +100,7 @@ it('compiles for each architecture, with the loader that the launcher looks for'
     // e_machine of the ELF header; the interpreter's path lies behind the program headers.
     expect(head.readUInt16LE(18)).toBe(machine);
     const loader = /\/lib(?:64)?\/ld-linux-[\w-]+\.so\.\d/.exec(head.toString('latin1'))?.[0];
-    expect(launcher).toContain(`program=$own/handler-${target} loader=${loader} ;;`);
+    expect(launcher).toContain(`architecture=${target} loader=${loader} ;;`);
   }
 });
 

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +10,7 @@ import { packProject } from './pack.ts';
 import { hostArchitecture } from './runtime.ts';
 
 const fixture = fileURLToPath(new URL('./fixtures/hello', import.meta.url));
+const sdk = fileURLToPath(new URL('../../../sdk', import.meta.url));
 const deps = { env: process.env, progress: () => {} };
 
 let folder: string;
@@ -82,6 +83,22 @@ it.each<[object, string]>([[{ files: ['tests/**'] }, 'PACKAGE_NAME_REFUSED']])(
     expect(await readdir(join(folder, 'hello'))).not.toContain('dist');
   },
 );
+
+it('tells without writing it what a package would hold, the same as when it is written', {
+  timeout: 120_000,
+}, async () => {
+  cpSync(fixture, join(folder, 'hello'), { recursive: true });
+  mkdirSync(join(folder, 'node_modules/@handlerkit'), { recursive: true });
+  symlinkSync(sdk, join(folder, 'node_modules/@handlerkit/sdk'));
+  const options = { folder: join(folder, 'hello'), architectures: [hostArchitecture()] };
+  const told = await packProject({ ...options, dryRun: true }, deps);
+  expect(await readdir(join(folder, 'hello'))).not.toContain('dist');
+  expect(told).toMatchObject({ written: false, runtime: 'bun', architectures: [hostArchitecture()] });
+  const written = await packProject(options, deps);
+  expect(told).toEqual({ ...written, written: false });
+  const packedBytes = written.entries.reduce((sum, entry) => sum + entry.packedBytes, 0);
+  expect(packedBytes).toBeLessThan((await stat(written.file)).size);
+});
 
 it('says how to write the zip elsewhere when there is no place for it', async () => {
   writeFileSync(join(folder, 'file'), '');

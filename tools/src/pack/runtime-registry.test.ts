@@ -1,5 +1,5 @@
 /** Fetching through npm from registries that ask for something, or fail: real npm, real loopback servers. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -12,6 +12,7 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http';
+import { createServer as createSecureServer, type Server as SecureServer } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { create } from 'tar';
@@ -29,16 +30,20 @@ let tarball: Buffer;
 let pinned: PinnedRuntime;
 let deps: RuntimeDeps;
 let cache: string;
-let servers: Server[];
+let servers: (Server | SecureServer)[];
 
 const hash = (name: string, data: string | Buffer): Buffer => createHash(name).update(data).digest();
 
 async function listen(answer: RequestListener): Promise<{ server: Server; address: string }> {
   const server = createServer(answer);
   servers.push(server);
+  return { server, address: await bind(server) };
+}
+
+async function bind(server: Server | SecureServer): Promise<string> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const bound = server.address();
-  return { server, address: `127.0.0.1:${typeof bound === 'object' && bound !== null ? bound.port : 0}` };
+  return `127.0.0.1:${typeof bound === 'object' && bound !== null ? bound.port : 0}`;
 }
 
 type SendTarball = (response: ServerResponse, request: IncomingMessage) => void;
@@ -55,7 +60,8 @@ async function startRegistry(
     else if (url.endsWith('.tgz')) send(response, request);
     else {
       const integrity = `sha512-${hash('sha512', tarball).toString('base64')}`;
-      const dist = { tarball: `http://${request.headers.host}/${NAME}/-/runtime-1.0.0.tgz`, integrity };
+      const scheme = request.headers['x-scheme'] ?? 'http';
+      const dist = { tarball: `${scheme}://${request.headers.host}/${NAME}/-/runtime-1.0.0.tgz`, integrity };
       const versions = { '1.0.0': { name: NAME, version: '1.0.0', dist } };
       response.setHeader('content-type', 'application/json');
       response.end(JSON.stringify({ name: NAME, 'dist-tags': { latest: '1.0.0' }, versions }));
@@ -137,6 +143,34 @@ it('goes through the configured proxy', async () => {
     expect.stringMatching(/^http:\/\/registry\.example\/@contoso(%2f|\/)runtime$/),
     'http://registry.example/@contoso/runtime/-/runtime-1.0.0.tgz',
   ]);
+});
+
+it('trusts the authorities of the configured cafile', async () => {
+  const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'ca.pem')];
+  const request = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', key, '-out', certificate];
+  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1'];
+  execFileSync('openssl', [...request, ...subject], { stdio: 'ignore' });
+  const { address: target } = await startRegistry();
+  const secure = createSecureServer(
+    { key: readFileSync(key), cert: readFileSync(certificate) },
+    (asked, response) => {
+      passOn(
+        `http://${target}${asked.url}`,
+        { headers: { ...asked.headers, 'x-scheme': 'https' } },
+        (answer) => {
+          response.writeHead(answer.statusCode ?? 502, answer.headers);
+          answer.pipe(response);
+        },
+      ).end();
+    },
+  );
+  servers.push(secure);
+  const address = await bind(secure);
+  const lines = authorized(address).replace('http:', 'https:');
+  writeFileSync(join(folder, 'home/.npmrc'), lines);
+  await expect(fetchRuntime(pinned, deps)).rejects.toMatchObject({ code: 'RUNTIME_DOWNLOAD_FAILED' });
+  writeFileSync(join(folder, 'home/.npmrc'), `${lines}cafile=${certificate}\n`);
+  expect(readFileSync(await fetchRuntime(pinned, deps), 'utf8')).toBe(executable);
 });
 
 it.each<[string, SendTarball]>([
