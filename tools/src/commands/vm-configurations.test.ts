@@ -1,21 +1,15 @@
 /** `vm set` and `vm delete` with a package that supports several configurations of one handler. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import type { CliResult } from '../fixtures/run-cli.ts';
 import { runCli } from '../fixtures/run-cli.ts';
 import type { ScriptExtension } from '../fixtures/script-extension.ts';
 import { writeScriptExtension } from '../fixtures/script-extension.ts';
+import { useVmFolder } from '../fixtures/vm-folder.ts';
 import type { ExtensionInstanceView } from '../vm/instance-view.ts';
 
 let folder: string;
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'handlerkit-vm-'));
-});
-afterEach(async () => {
-  await runCli(['vm', 'reset'], { cwd: folder });
-  await rm(folder, { recursive: true, force: true });
+useVmFolder((made) => {
+  folder = made;
 });
 
 const vm = (...words: readonly string[]): Promise<CliResult> => runCli(['vm', ...words], { cwd: folder });

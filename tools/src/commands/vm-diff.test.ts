@@ -1,22 +1,17 @@
 /** Changes in real VMs; an overlay is skipped with the reason in the title where there can be none. */
 import { mkdirSync, statSync, writeFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import type { CliResult } from '../fixtures/run-cli.ts';
 import { runCli } from '../fixtures/run-cli.ts';
 import { writeScriptExtension } from '../fixtures/script-extension.ts';
+import { useVmFolder } from '../fixtures/vm-folder.ts';
 import { whyNoOverlay } from '../vm/fixtures/machine-rig.ts';
 import { makeSmallRoot, whyNoSmallRoot } from '../vm/fixtures/small-root.ts';
 
 let folder: string;
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'handlerkit-vm-'));
-});
-afterEach(async () => {
-  await runCli(['vm', 'reset'], { cwd: folder });
-  await rm(folder, { recursive: true, force: true });
+useVmFolder((made) => {
+  folder = made;
 });
 
 const obstacle = (await whyNoOverlay()) ?? whyNoSmallRoot();

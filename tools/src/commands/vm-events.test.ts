@@ -1,19 +1,15 @@
 /** `vm events` with a handler that writes events: a good one, and one that the agent loses. */
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { writeZip } from '../agent/fixtures/test-vm.ts';
 import type { CliResult } from '../fixtures/run-cli.ts';
 import { runCli } from '../fixtures/run-cli.ts';
+import { useVmFolder } from '../fixtures/vm-folder.ts';
 
 let folder: string;
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'handlerkit-vm-'));
-});
-afterEach(async () => {
-  await runCli(['vm', 'reset'], { cwd: folder });
-  await rm(folder, { recursive: true, force: true });
+useVmFolder((made) => {
+  folder = made;
 });
 
 const vm = (...words: readonly string[]): Promise<CliResult> => runCli(['vm', ...words], { cwd: folder });

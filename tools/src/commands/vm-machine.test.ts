@@ -2,27 +2,22 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { LIB_FOLDER } from '@handlerkit/sdk/contract';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { CliOptions, CliResult } from '../fixtures/run-cli.ts';
 import { runCli } from '../fixtures/run-cli.ts';
 import { writeScriptExtension } from '../fixtures/script-extension.ts';
+import { useVmFolder } from '../fixtures/vm-folder.ts';
 import { quote, until, whyNoOverlay } from '../vm/fixtures/machine-rig.ts';
 import { isAlive } from '../vm/linux-process.ts';
 import { findState, readKeeper } from '../vm/machine-state.ts';
 
 let folder: string;
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'handlerkit-vm-'));
-});
-afterEach(async () => {
-  await runCli(['vm', 'reset'], { cwd: folder });
-  await rm(folder, { recursive: true, force: true });
+useVmFolder((made) => {
+  folder = made;
 });
 
 const noOverlay = await whyNoOverlay();

@@ -1,21 +1,15 @@
 /** `vm set --provision-after` and `--suppress-failures`: what waits for what, and failures that are none. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import type { CliResult } from '../fixtures/run-cli.ts';
 import { runCli } from '../fixtures/run-cli.ts';
 import { writeScriptExtension } from '../fixtures/script-extension.ts';
+import { useVmFolder } from '../fixtures/vm-folder.ts';
 
 let folder: string;
 let zip: string;
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'handlerkit-vm-'));
+useVmFolder(async (made) => {
+  folder = made;
   zip = await writeScriptExtension(folder, { version: '1.0.0' });
-});
-afterEach(async () => {
-  await runCli(['vm', 'reset'], { cwd: folder });
-  await rm(folder, { recursive: true, force: true });
 });
 
 const vm = (...words: readonly string[]): Promise<CliResult> => runCli(['vm', ...words], { cwd: folder });

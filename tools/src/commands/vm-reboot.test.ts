@@ -1,20 +1,15 @@
 /** What the embedded agent does when it starts, seen through `vm reboot`: files, modes, enable, heartbeat. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { writeZip } from '../agent/fixtures/test-vm.ts';
 import type { CliResult } from '../fixtures/run-cli.ts';
 import { runCli } from '../fixtures/run-cli.ts';
+import { useVmFolder } from '../fixtures/vm-folder.ts';
 import { whyNoOverlay } from '../vm/fixtures/machine-rig.ts';
 
 let folder: string;
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'handlerkit-vm-'));
-});
-afterEach(async () => {
-  await runCli(['vm', 'reset'], { cwd: folder });
-  await rm(folder, { recursive: true, force: true });
+useVmFolder((made) => {
+  folder = made;
 });
 
 const noOverlay = await whyNoOverlay();

@@ -1,21 +1,17 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { CliOptions, CliResult } from '../fixtures/run-cli.ts';
 import { runCli } from '../fixtures/run-cli.ts';
 import type { ScriptExtension } from '../fixtures/script-extension.ts';
 import { writeScriptExtension } from '../fixtures/script-extension.ts';
+import { useVmFolder } from '../fixtures/vm-folder.ts';
 import type { ExtensionInstanceView } from '../vm/instance-view.ts';
 
 let folder: string;
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'handlerkit-vm-'));
-});
-afterEach(async () => {
-  await runCli(['vm', 'reset'], { cwd: folder });
-  await rm(folder, { recursive: true, force: true });
+useVmFolder((made) => {
+  folder = made;
 });
 
 const vm = (words: readonly string[], options: CliOptions = {}): Promise<CliResult> =>
