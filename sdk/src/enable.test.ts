@@ -54,7 +54,11 @@ it('removes what a killed process left half-written, and leaves other files alon
   const left = ['status/0.status.4000000.tmp', 'journal.json.4000000.tmp', 'mrseq.4000000.tmp'];
   const others = ['notes.4000000.tmp', `mrseq.${process.pid}.tmp.txt`];
   for (const name of [...left, ...others]) writeFileSync(inFolder(name), 'half');
+  const [{ handlerEnvironment }] = JSON.parse(readFileSync(inFolder('HandlerEnvironment.json'), 'utf8'));
+  const event = machine.host.path(`${handlerEnvironment.eventsFolder}.4000000.tmp`);
+  writeFileSync(event, 'half');
   await machine.enable(counting);
+  expect(existsSync(event)).toBe(false);
   expect(left.filter((name) => existsSync(inFolder(name)))).toEqual([]);
   expect(others.filter((name) => existsSync(inFolder(name)))).toEqual(others);
 });

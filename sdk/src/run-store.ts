@@ -3,7 +3,7 @@
  * the version folder that owns the extension now, so that a run which outlives its version writes to the right place.
  */
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { HandlerEnvironment } from './contract/handler-environment.ts';
 import type { Heartbeat } from './contract/heartbeat.ts';
 import { formatHeartbeat } from './contract/heartbeat.ts';
@@ -153,6 +153,11 @@ export function openRunStore(
       const isState = (name: string): boolean =>
         isJournalFile(name) || isSequenceFile(name) || name === HEARTBEAT_FILE;
       removeUnfinishedFiles(homePath('.'), isState, isRunning);
+      const { eventsFolder } = environment;
+      if (eventsFolder === undefined) return;
+      // An event is written beside the folder, which the agent empties.
+      const events = basename(eventsFolder);
+      removeUnfinishedFiles(host.path(dirname(eventsFolder)), (name) => name === events, isRunning);
     },
   };
 }
