@@ -66,14 +66,12 @@ export interface SetRound {
 export async function vmSet(options: VmSetOptions, context: CommandContext): Promise<void> {
   parseTimeout(options.timeoutMinutes);
   checkName(options.name);
-  // Wrong usage is said before a wrong path.
-  if (options.watch !== true) readGivenSettings(options, context);
-  const source = resolve(context.deps.cwd, options.package);
-  checkFolderOptions(options, statSync(source).isDirectory(), context);
   if (options.watch !== true) {
     await setOnce(options, { noteInputs: async () => {}, isOver: () => false }, context);
     return;
   }
+  const source = resolve(context.deps.cwd, options.package);
+  checkFolderOptions(options, statSync(source).isDirectory(), context);
   const { watchAndSet } = await import('./vm-set-watch.ts');
   await watchAndSet(options, source, setOnce, context);
 }
@@ -82,6 +80,7 @@ async function setOnce(options: VmSetOptions, round: SetRound, context: CommandC
   const given = readGivenSettings(options, context);
   const source = resolve(context.deps.cwd, options.package);
   const isFolder = statSync(source).isDirectory();
+  checkFolderOptions(options, isFolder, context);
   await checkPackage(source, isFolder, options.identity);
   const inspect = parseInspect(options);
   const choice = { ...options.vm, hasTimeLimits: inspect === undefined };
