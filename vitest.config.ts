@@ -21,6 +21,7 @@ export default defineConfig({
     projects: [
       unit('sdk', 'sdk'),
       unit('custom-script', 'extensions/custom-script'),
+      unit('vm-access', 'extensions/vm-access'),
       { ...tools, test: { ...tools.test, globalSetup: [folder('test/run-folder.ts')] } },
       {
         ...source,
