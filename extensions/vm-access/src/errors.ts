@@ -12,6 +12,8 @@ export type AccessErrorName = keyof typeof STATUS_CODES;
 export const STATUS_CODES = {
   /** A setting has the wrong type or form, is unknown, or contradicts another one. */
   CONFIGURATION_INVALID: 10,
+  /** The account that an earlier step has made or found is gone. */
+  ACCOUNT_MISSING: -3,
   /** A program that the step needs is not on the VM. */
   PROGRAM_MISSING: 52,
   /** A program of the system failed or took too long. */

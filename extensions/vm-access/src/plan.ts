@@ -1,0 +1,92 @@
+/**
+ * Which steps a run has, in which order: somebody is removed first, then the account, its password, rights and keys,
+ * then the ways in (sshd, firewall), then the disks.
+ */
+import { accessError } from './errors.ts';
+import type { FoundAccount, Planners } from './planners.ts';
+import type { AccessSettings, AccountSettings } from './settings.ts';
+import type { PlannedStep, StepContext, StepName } from './step.ts';
+
+/** One step of a run, to be planned. */
+export interface StepPlan {
+  readonly name: StepName;
+  plan(): Promise<PlannedStep>;
+  /**
+   * True when an earlier step changes what this one was planned from: it is planned with all others, to find what is
+   * wrong before anything is changed, and once more before it acts.
+   */
+  readonly isPlannedAgain: boolean;
+}
+
+/** What the settings alone do not say. */
+export interface PlanFacts {
+  /** True when the account is not there yet, or was begun by this sequence and never finished. */
+  readonly isNewAccount: boolean;
+}
+
+/** The steps that the settings ask for, in the order in which they act. Plans none of them. */
+export function listSteps(
+  context: StepContext,
+  settings: AccessSettings,
+  facts: PlanFacts,
+  planners: Planners,
+): readonly StepPlan[] {
+  const { account, removeUser, sshd, disk } = settings;
+  const steps: StepPlan[] = [];
+  const add = (name: StepName, plan: () => Promise<PlannedStep>, isPlannedAgain = false): void => {
+    steps.push({ name, plan, isPlannedAgain });
+  };
+  if (removeUser !== undefined) add('account', () => planners.planRemoval(context, removeUser));
+  if (account !== undefined) addAccount(add, context, account, facts, planners);
+  if (sshd === 'reset') add('sshd', () => planners.planSshdReset(context));
+  if (sshd === 'restore') add('sshd', () => planners.planSshdRestore(context));
+  if (account?.password !== undefined) {
+    const { username } = account;
+    // After a reset or a restore the configuration is another one.
+    add('sshd', () => planners.planSshdPassword(context, { username }), sshd !== undefined);
+  }
+  if (sshd !== undefined) {
+    add('firewall', () => planners.planFirewall(context, () => readPorts(context, planners)));
+  }
+  if (disk?.kind === 'check') add('disk', () => planners.planDiskCheck(context));
+  if (disk?.kind === 'repair') add('disk', () => planners.planDiskRepair(context, disk.name));
+  return steps;
+}
+
+type AddStep = (name: StepName, plan: () => Promise<PlannedStep>) => void;
+
+function addAccount(
+  add: AddStep,
+  context: StepContext,
+  settings: AccountSettings,
+  { isNewAccount }: PlanFacts,
+  planners: Planners,
+): void {
+  const { username, password, key, expiration, removePriorKeys } = settings;
+  const hasPassword = password !== undefined;
+  const request = { username, expiration, hasKey: key !== undefined, hasPassword };
+  add('account', () => planners.planAccount(context, request));
+  if (password !== undefined) {
+    add('password', () => planners.planPassword(context, { username, password }));
+  }
+  add('sudo', () => {
+    const passwordless = settings.passwordlessSudo;
+    return planners.planSudo(context, { username, passwordless, isNew: () => isNewAccount, hasPassword });
+  });
+  if (key !== undefined) {
+    const account = (): Promise<FoundAccount> => findMade(context, username, planners);
+    add('ssh key', () => planners.planSshKey(context, { username, key, removePriorKeys, account }));
+  }
+}
+
+async function findMade(context: StepContext, username: string, planners: Planners): Promise<FoundAccount> {
+  const found = await planners.findAccount(context.host, username);
+  if (found !== undefined) return found;
+  throw accessError('ACCOUNT_MISSING', `the user ${username} is not there; look into the log and try again`);
+}
+
+/** Where nothing says otherwise sshd listens on 22. */
+async function readPorts(context: StepContext, planners: Planners): Promise<readonly number[]> {
+  const ports = await planners.readSshdPorts(context);
+  return ports.length > 0 ? ports : [22];
+}
