@@ -1,0 +1,110 @@
+/**
+ * The sshd that runs, as the kernel shows it: which process holds which listening sockets. Works with every init system
+ * and without one. Source: proc(5).
+ */
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Host } from '@handlerkit/sdk';
+
+/** A listening TCP socket of this network namespace. */
+export interface ListeningSocket {
+  readonly port: number;
+  readonly inode: string;
+}
+
+/** A main process of sshd, which waits for connections. */
+export interface SshdListener {
+  readonly pid: number;
+  readonly sockets: readonly ListeningSocket[];
+  /** Its command line, with the options that it was started with. */
+  readonly arguments: readonly string[];
+}
+
+/** All TCP sockets that listen, IPv4 and IPv6. None when the kernel does not tell. */
+export function readListeningSockets(host: Host): readonly ListeningSocket[] {
+  return ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((file) => parseSocketTable(readText(host, file) ?? ''));
+}
+
+/** Lines of `/proc/net/tcp`; only those of sockets that listen. */
+export function parseSocketTable(text: string): readonly ListeningSocket[] {
+  return text.split('\n').flatMap((line) => {
+    const [, local = '', , state, , , , , , inode] = line.trim().split(/\s+/);
+    const port = Number.parseInt(local.split(':')[1] ?? '', 16);
+    return state === LISTENING && inode !== undefined && port > 0 ? [{ port, inode }] : [];
+  });
+}
+
+/** Every process of sshd that waits for connections in this network namespace, not those of sessions. */
+export function findSshdListeners(host: Host): readonly SshdListener[] {
+  const sockets = readListeningSockets(host);
+  if (sockets.length === 0) return [];
+  return listProcesses(host).flatMap((pid) => {
+    const listener = readListener(host, pid, sockets);
+    return listener === undefined ? [] : [listener];
+  });
+}
+
+/** The sockets of `pid` that listen; none when it is gone. */
+export function socketsOf(host: Host, pid: number): readonly ListeningSocket[] {
+  return heldSockets(host, pid, readListeningSockets(host));
+}
+
+const LISTENING = '0A';
+/** How a process of a session calls itself: `sshd: alice [priv]`. The main one shows its program's path there. */
+const SESSION_TITLE = /^sshd(?:-session|-auth)?: (?!\/)/;
+
+function listProcesses(host: Host): readonly number[] {
+  try {
+    return readdirSync(host.path('/proc'))
+      .filter((name) => /^\d+$/.test(name))
+      .map(Number);
+  } catch {
+    return [];
+  }
+}
+
+function readListener(
+  host: Host,
+  pid: number,
+  sockets: readonly ListeningSocket[],
+): SshdListener | undefined {
+  if (readText(host, `/proc/${pid}/comm`)?.trim() !== 'sshd') return undefined;
+  const words = (readText(host, `/proc/${pid}/cmdline`) ?? '').split('\0').filter(Boolean);
+  // A session forwards ports, and listens for that. Its title is one word, or split where it was overwritten.
+  if (SESSION_TITLE.test(words.join(' '))) return undefined;
+  const held = heldSockets(host, pid, sockets);
+  if (held.length === 0) return undefined;
+  return { pid, sockets: held, arguments: words.join(' ').split(/\s+/) };
+}
+
+function heldSockets(
+  host: Host,
+  pid: number,
+  sockets: readonly ListeningSocket[],
+): readonly ListeningSocket[] {
+  const folder = host.path(`/proc/${pid}/fd`);
+  let names: readonly string[];
+  try {
+    names = readdirSync(folder);
+  } catch {
+    return [];
+  }
+  const held = new Set(names.map((name) => readLink(join(folder, name))));
+  return sockets.filter(({ inode }) => held.has(`socket:[${inode}]`));
+}
+
+function readLink(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return '';
+  }
+}
+
+function readText(host: Host, path: string): string | undefined {
+  try {
+    return readFileSync(host.path(path), 'utf8');
+  } catch {
+    return undefined;
+  }
+}
