@@ -3,6 +3,7 @@
  * A status code below zero blames the platform, above zero the user. Source: docs-and-reliability 1.1; Custom Script 2.1.19 section 12.
  */
 import { EXIT_CODES } from './contract/exit-codes.ts';
+import type { Substatus } from './contract/status.ts';
 
 interface ErrorRow {
   readonly exitCode: number;
@@ -67,6 +68,11 @@ export interface HandlerErrorOptions {
   readonly clarificationCode?: number;
   /** Exit code of the operation; default: the row of {@link ERROR_TABLE}. */
   readonly exitCode?: number;
+  /**
+   * Parts of the result, each under a name of its own: they stand in the error status behind `ErrorClarification`, and
+   * secrets are hidden in them as everywhere. Only enable has a status; default: none.
+   */
+  readonly substatus?: readonly Substatus[];
 }
 
 /**
@@ -83,6 +89,8 @@ export class HandlerError extends Error {
   /** Code in the substatus `ErrorClarification`; the same, unless the status carries a program's exit code. */
   readonly clarificationCode: number;
   readonly exitCode: number;
+  /** Parts of the result, which the status shows behind `ErrorClarification`. */
+  readonly substatus: readonly Substatus[];
 
   /** `message` is shown as it is: put no secret into it. A code that the table lacks counts as `HANDLER_FAILED`. */
   constructor(code: string, message: string, options: HandlerErrorOptions = {}) {
@@ -94,6 +102,7 @@ export class HandlerError extends Error {
     this.statusCode = options.statusCode ?? row.statusCode;
     this.clarificationCode = options.clarificationCode ?? this.statusCode;
     this.exitCode = options.exitCode ?? row.exitCode;
+    this.substatus = options.substatus ?? [];
   }
 }
 

@@ -96,6 +96,58 @@ describe('enable', () => {
     expect(runs).toBe(1);
   });
 
+  it('shows the parts of an error behind its code, without secrets, and keeps them for the same number', async () => {
+    const parts = [
+      { name: 'disk', status: 'success', code: 0, message: 'made' },
+      { name: 'user', status: 'error', code: 9, message: 'the password open-sesame-7 is too old' },
+    ] as const;
+    const failing = defineHandler({
+      enable: async () => {
+        throw new HandlerError('NO_USER', 'no user', { statusCode: 9, exitCode: 4, substatus: parts });
+      },
+    });
+    const { exitCode, status } = await machine.enable(failing, { protected: { key: 'open-sesame-7' } });
+    expect([exitCode, status?.code]).toEqual([4, 9]);
+    const shown = [
+      { name: 'ErrorClarification', status: 'error', code: 9, message: 'NO_USER' },
+      parts[0],
+      { ...parts[1], message: 'the password [hidden] is too old' },
+    ];
+    expect(status?.substatus).toEqual(shown);
+    rmSync(machine.path(join(machine.handlerFolder(), 'status/0.status')));
+    expect((await machine.run(failing, 'enable')).status?.substatus).toEqual(shown);
+  });
+
+  it('keeps the code of an error that has more parts than a status can show', async () => {
+    const part = { name: 'part', status: 'error', code: 1, message: 'x'.repeat(2000) } as const;
+    const failing = defineHandler({
+      enable: async () => {
+        throw new HandlerError('MANY', 'many', { statusCode: 9, substatus: Array(500).fill(part) });
+      },
+    });
+    const { status } = await machine.enable(failing);
+    expect(status?.substatus[0]).toMatchObject({ name: 'ErrorClarification', code: 9, message: 'MANY' });
+    expect(status?.substatus.length).toBeGreaterThan(10);
+    const file = machine.path(join(machine.handlerFolder(), 'status/0.status'));
+    expect(statSync(file).size).toBeLessThan(64 * 1024);
+  });
+
+  it('shows the parts that the author’s code tells of its own interruption', async () => {
+    const stop = new AbortController();
+    const reason = new HandlerError('INTERRUPTED', 'ended by SIGTERM');
+    const undone = { name: 'user', status: 'warning', code: 0, message: 'taken back' } as const;
+    const handler = defineHandler({
+      enable: async ({ signal }) => {
+        stop.abort(reason);
+        const { code, message, statusCode } = signal.reason as HandlerError;
+        throw new HandlerError(code, message, { statusCode, substatus: [undone] });
+      },
+    });
+    const { status } = await machine.enable(handler, {}, { signal: stop.signal });
+    expect(status).toMatchObject({ status: 'error', code: 3, message: 'Enable failed: ended by SIGTERM' });
+    expect(status?.substatus.slice(1)).toEqual([undone]);
+  });
+
   it('never shows a stack, whatever the author throws', async () => {
     const throwing: [unknown, string][] = [
       [new TypeError('x is not a function'), 'Enable failed: x is not a function'],

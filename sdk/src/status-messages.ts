@@ -35,7 +35,10 @@ export function resultStatus(operation: Operation, result: EnableResult, now: Da
   };
 }
 
-/** The error's code stands in the status and, where the platform looks for it, in a substatus of its own. */
+/**
+ * The error's code stands in the status and, where the platform looks for it, in the first substatus; the error's own
+ * substatuses follow.
+ */
 export function errorStatus(operation: Operation, error: HandlerError, now: Date): Status {
   const title = OPERATION_TITLES[operation];
   const message = `${title} failed: ${error.message}`;
@@ -46,6 +49,7 @@ export function errorStatus(operation: Operation, error: HandlerError, now: Date
     message,
     substatus: [
       { name: ERROR_CLARIFICATION, status: 'error', code: error.clarificationCode, message: error.code },
+      ...error.substatus,
     ],
     time: formatTime(now),
   };
@@ -55,9 +59,8 @@ export function errorStatus(operation: Operation, error: HandlerError, now: Date
 export function problemStatus(operation: Operation, problem: DaemonProblem, now: Date): Status {
   const { status = 'warning', message, code, substatus = [] } = problem;
   if (status === 'error') {
-    const options = code === undefined ? {} : { statusCode: code };
-    const error = errorStatus(operation, new HandlerError('HANDLER_FAILED', message, options), now);
-    return { ...error, substatus: [...error.substatus, ...substatus] };
+    const options = code === undefined ? { substatus } : { statusCode: code, substatus };
+    return errorStatus(operation, new HandlerError('HANDLER_FAILED', message, options), now);
   }
   const title = OPERATION_TITLES[operation];
   const text = `${title} succeeded with a warning: ${message}`;

@@ -107,6 +107,25 @@ describe('a packed handler', () => {
       expectReported();
     });
 
+    it('the parts of an error behind its code', async () => {
+      const substatus = [
+        { name: 'user', status: 'warning', code: 0, message: 'taken back' },
+        { name: 'disk', status: 'error', code: 42, message: 'no disk' },
+      ];
+      const { status } = await enable({
+        do: 'fail',
+        code: 'NO_DISK',
+        message: 'no disk',
+        statusCode: 42,
+        substatus,
+      });
+      expect(status.substatus).toEqual([
+        { name: ERROR_CLARIFICATION, status: 'error', code: 42, message: 'NO_DISK' },
+        ...substatus,
+      ]);
+      expectReported();
+    });
+
     it('the output of a command that failed, and its exit code', async () => {
       const { status } = await enable({
         do: 'exec',
