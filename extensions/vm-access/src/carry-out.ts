@@ -36,7 +36,7 @@ export async function carryOut(run: StepRun): Promise<EnableResult> {
     for (const state of states) {
       stepped.context.signal.throwIfAborted();
       await status.transitioning(state.name, describeSteps(states, 'working'));
-      await act(state, undo, log);
+      await act(state, undo, run);
     }
   } catch (thrown) {
     stepped.beginTakingBack();
@@ -79,7 +79,7 @@ async function planAll(states: readonly State[], { context }: SteppedContext): P
   if (first !== undefined) throw failure(states, first, 'planned');
 }
 
-async function act(state: State, undo: UndoList, log: Logger): Promise<void> {
+async function act(state: State, undo: UndoList, { log, stepped }: StepRun): Promise<void> {
   const { step, changes } = state;
   const noted: Undo = {
     add: (what, action) => {
@@ -96,7 +96,9 @@ async function act(state: State, undo: UndoList, log: Logger): Promise<void> {
     state.report = await planned.act(noted);
     log.info('step carried out', { step: step.name, changed: state.report.changed });
   } catch (thrown) {
-    state.error = toHandlerError(thrown);
+    const { signal } = stepped.context;
+    // What fails because the run is to end is not the step's fault.
+    state.error = toHandlerError(signal.aborted ? signal.reason : thrown);
     throw state.error;
   }
 }
