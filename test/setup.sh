@@ -16,6 +16,11 @@ needs=(
   ip:iproute2           # the address of the instance metadata service, in a network namespace
   objdump:binutils      # which C library the programs need
   qemu-aarch64:qemu-user # the handlers for arm64
+  debootstrap:debootstrap # the systems that VM Access is tried on
+  ssh-keygen:openssh-client
+  nft:nftables          # the firewalls that it opens
+  iptables:iptables
+  mkfs.ext4:e2fsprogs   # the disks that it checks
 )
 
 missing=()
