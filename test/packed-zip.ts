@@ -14,6 +14,8 @@ declare module 'vitest' {
   export interface ProvidedContext {
     /** Path of the packed Custom Script. */
     customScriptZip: string;
+    /** Path of the packed VM Access. */
+    vmAccessZip: string;
     /** Path of the packed probe: an extension that does what its settings say. Not detached. */
     probeZip: string;
     /** The probe as a detached enable: six seconds at most, run again when it was interrupted, several configurations. */
@@ -25,6 +27,7 @@ declare module 'vitest' {
 
 const EXTENSIONS = {
   customScriptZip: 'extensions/custom-script',
+  vmAccessZip: 'extensions/vm-access',
   probeZip: 'test/fixtures/probe',
   detachedProbeZip: 'test/fixtures/probe-detached',
   daemonProbeZip: 'test/fixtures/probe-daemon',
@@ -44,7 +47,9 @@ export async function setup(project: TestProject): Promise<() => void> {
     project.provide(name, zip);
   };
   const results = await Promise.allSettled(
-    (['customScriptZip', 'probeZip', 'detachedProbeZip', 'daemonProbeZip'] as const).map(packOne),
+    (['customScriptZip', 'vmAccessZip', 'probeZip', 'detachedProbeZip', 'daemonProbeZip'] as const).map(
+      packOne,
+    ),
   );
   const failed = results.find((result) => result.status === 'rejected');
   if (failed === undefined) return remove;
