@@ -1,4 +1,13 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -85,6 +94,52 @@ describe('handlerkit deploy', () => {
     expect(stderr).toContain('protected-settings.json');
   });
 
+  it('warns of a file with protected settings that others can read, and of no other one', async () => {
+    writeFileSync(join(folder, 'secret.json'), '{"password":"canary"}', { mode: 0o644 });
+    const words = [...AZ, '--protected-settings', '@secret.json'];
+    const open = await deploy(...words, '--json');
+    expect(JSON.parse(open.stdout).warnings).toEqual([
+      expect.stringMatching(/secret\.json .*mode 0644.*chmod 600 \/.*secret\.json$/),
+    ]);
+    chmodSync(join(folder, 'secret.json'), 0o600);
+    const closed = await deploy(...words, '--json');
+    expect(JSON.parse(closed.stdout).warnings).toEqual([]);
+    expect(closed.stdout).toContain(join(folder, 'secret.json'));
+  });
+
+  it('counts a name that the extension is to wait for once', async () => {
+    const { stdout } = await deploy('--format', 'arm', '--provision-after', 'B, A ,b,,A');
+    expect(JSON.parse(stdout).resources[0].properties.provisionAfterExtensions).toEqual(['B', 'A']);
+  });
+
+  it.each<[string, readonly string[], string | undefined]>([
+    ['az', ['--vm', 'v', '--resource-group', 'g'], 'sh out/deploy.sh'],
+    ['powershell', ['--vm', 'v', '--resource-group', 'g'], 'pwsh -File out/deploy.ps1'],
+    ['bicep', [], 'sh out/deploy.sh'],
+    ['terraform', [], 'terraform -chdir=out init && terraform -chdir=out apply'],
+    ['shared-extension', [], 'sh out/publish.sh'],
+  ])('says what comes next for %s', async (format, words, command) => {
+    const { stderr } = await deploy('--format', format, ...words, '--out', 'out/');
+    expect(stderr).toContain(`Next: ${command}`);
+  });
+
+  it.each<[string, string, readonly string[]]>([
+    ['v1.2', 'arm', ['azuredeploy.json', 'azuredeploy.parameters.json', 'deploy.sh']],
+    ['conf.d/', 'arm', ['azuredeploy.json', 'azuredeploy.parameters.json', 'deploy.sh']],
+    ['greeter-1.2.3', 'vm-application', ['Contoso.Greeter-1.2.3.tar.gz', 'publish.sh', 'settings.json']],
+  ])('takes --out %s for a folder', async (out, format, names) => {
+    expect((await deploy('--format', format, '--out', out)).exitCode).toBe(0);
+    expect(readdirSync(join(folder, out)).sort()).toEqual(names);
+  });
+
+  it('leaves a file of another kind alone', async () => {
+    writeFileSync(join(folder, 'notes'), 'mine');
+    const { exitCode, stderr } = await deploy('--format', 'arm', '--out', 'notes');
+    expect(stderr).toContain('is a file already');
+    expect(exitCode).toBe(2);
+    expect(readFileSync(join(folder, 'notes'), 'utf8')).toBe('mine');
+  });
+
   it('gives the same bytes for the same input', async () => {
     for (const out of ['one', 'two']) {
       await deploy('--format', 'vm-application', '--settings', '{"a":1}', '--out', out);
@@ -163,6 +218,17 @@ describe('handlerkit deploy', () => {
     [['--format', 'arm', '--location', '[x]'], '--location'],
     [['--format', 'arm', '--provision-after', 'a,b c'], '--provision-after'],
     [['--format', 'arm', '--force-update-tag', 'a\nb'], '--force-update-tag'],
+    [['--format', 'arm', '--provision-after', 'A,greeter'], '"greeter", which is the extension itself'],
+    [['--format', 'arm', '--name', 'One', '--provision-after', 'one'], 'the extension itself'],
+    [['--format', 'arm', '--provision-after', ' ,'], 'has no name'],
+    [
+      ['--format', 'arm', '--settings', '{"a":[{"id":9007199254740993}]}'],
+      '--settings holds a number at .a[0].id',
+    ],
+    [['--format', 'arm', '--protected-settings', '{"a":12345678901234567890}'], 'lose digits'],
+    [['--format', 'arm', '--out', 'x.yaml'], 'no .yaml file'],
+    [['--format', 'terraform', '--out', 'x.sh'], 'such as --out main.tf'],
+    [['--format', 'vm-application', '--out', 'x.sh'], 'with a slash at its end'],
   ])('refuses %j', async (words, message) => {
     const { exitCode, stdout, stderr } = await deploy(...words);
     expect(stderr).toContain(message);

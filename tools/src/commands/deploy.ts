@@ -2,9 +2,10 @@
 import { rename } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import type { Argv } from 'yargs';
-import { type DeployOptions, readDeployment } from '../deploy/deploy-request.ts';
+import { type DeployOptions, describeProtectedFile, readDeployment } from '../deploy/deploy-request.ts';
 import { DEPLOY_FORMATS, type DeployFile, type DeployFormat, type Deployment } from '../deploy/deployment.ts';
 import { formatFiles } from '../deploy/formats.ts';
+import { nextStep } from '../deploy/next-step.ts';
 import { type PackageSource, readPackageSource } from '../deploy/package-source.ts';
 import { findSecretLooking } from '../deploy/settings-check.ts';
 import { archiveName } from '../deploy/vm-application.ts';
@@ -31,11 +32,13 @@ export function builder(yargs: Argv) {
       describe: 'Zip of the extension, or its folder',
     })
     .option('format', { choices: DEPLOY_FORMATS, demandOption: true, describe: 'What to generate' })
-    .option('out', text('File, or folder for all files (default: the main file on stdout)'))
-    .option('settings', text('Public settings: JSON or @FILE'))
+    .option('out', text(OUT_HELP))
+    .option('settings', text('Public settings: JSON or @FILE (@- for standard input)'))
     .option(
       'protected-settings',
-      text('Protected settings: JSON or @FILE. Prefer a file: others see a command line'),
+      text(
+        'Protected settings: JSON or @FILE (@- for standard input). Prefer a file: others see a command line',
+      ),
     )
     .option(
       'protected-settings-from-key-vault',
@@ -44,7 +47,10 @@ export function builder(yargs: Argv) {
     .option('name', text('Name of the extension on Azure (default: the type)'))
     .option('vm', text('Name of the virtual machine'))
     .option('vmss', text('Name of the scale set, in place of a virtual machine'))
-    .option('resource-group', text('Name of the resource group'))
+    .option(
+      'resource-group',
+      text('Resource group of the machine; of the gallery, too, unless the script is told another'),
+    )
     .option('location', text('Region (default: that of the machine or the resource group)'))
     .option('auto-upgrade-minor-version', flag('Take the newest minor version when deployed (default: true)'))
     .option('enable-automatic-upgrade', flag('Let Azure upgrade the extension by itself (default: false)'))
@@ -75,10 +81,12 @@ export async function deployCommand(options: DeployArguments, context: CommandCo
     warning: ui.warning,
   });
   const deployment = readDeployment(options, source, deps.cwd);
+  const exposed = describeProtectedFile(options, deps.cwd);
   const warnings = findSecretLooking(deployment.settings).map(
     (path) =>
       `--settings${path} looks like a secret, and whoever may read the machine's extensions can read it.`,
   );
+  if (exposed !== undefined) warnings.push(exposed);
   for (const warning of warnings) ui.warning(warning);
   const files = formatFiles(format, deployment, source.texts);
   const place = placeOf(options, files, deps.cwd);
@@ -91,9 +99,14 @@ export async function deployCommand(options: DeployArguments, context: CommandCo
   const written = writeDeployFiles(files, place);
   sayLeftOut(files, place, context);
   const paths = archive === undefined ? written : [archive, ...written];
-  ui.json({ format, files: paths.map((path) => ({ path })), warnings });
+  const next = nextStep(format, place, written, deps.cwd);
+  ui.json({ format, files: paths.map((path) => ({ path })), warnings, ...(next !== undefined && { next }) });
   ui.result(paths.map((path) => relative(deps.cwd, path) || path).join('\n'));
+  if (next !== undefined) ui.progress(`Next: ${next}`);
 }
+
+const OUT_HELP =
+  'File, when it ends as the main file does (.sh, .ps1, .json, .bicep, .tf), or folder for all files, best with a slash at its end (default: the main file on stdout)';
 
 function placeOf(
   { format, out }: DeployArguments,

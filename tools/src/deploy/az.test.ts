@@ -1,6 +1,15 @@
 /** The generated script in real shells, with a stub `az` on PATH that writes down its words and its standard input. */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -33,7 +42,10 @@ for word; do printf '%s\\0' "$word"; done >"$AZ_RECORD/call.$n"
 for word; do :; done
 case $word in
   @-) cat >"$AZ_RECORD/input.$n" ;;
-  tsv) echo westeurope ;;
+  tsv) case "$*" in *messag*) printf 'apt is locked\\n' ;; *) echo westeurope ;; esac ;;
+esac
+case " $* " in
+  *" \${AZ_FAILS:-nothing} "*) exit 3 ;;
 esac
 `,
   );
@@ -146,6 +158,37 @@ describe.each(shells.map((shell) => ({ shell })))('in $shell', ({ shell }) => {
   });
 });
 
+const ODD_NAMES = [
+  '@a=b',
+  "it's",
+  '"$HOME" `id`',
+  '\\\\n',
+  ' spaces  ',
+  'one\ntwo\n',
+  '~',
+  '-x',
+  'h\u00e9llo',
+];
+
+describe.each(shells.map((shell) => ({ shell })))('in $shell, protected settings', ({ shell }) => {
+  it('reach az from a file whatever its path is, without its byte order mark', () => {
+    const keep = join(folder, ...ODD_NAMES);
+    mkdirSync(keep, { recursive: true });
+    const file = join(keep, 'a=b.json');
+    writeFileSync(file, `\ufeff${JSON.stringify({ ...SECRET, mark: 'a\ufeffb' }, null, 2)}`);
+    const protectedSettings = { kind: 'values', values: SECRET, file } as const;
+    for (const suppressFailures of [false, true]) {
+      const out = written(sampleDeployment({ protectedSettings, suppressFailures, location: 'x' }));
+      const { calls, status } = runScript(shell, join(out, 'deploy.sh'));
+      expect(status).toBe(0);
+      const input = JSON.parse(first(calls).input ?? '');
+      const found = suppressFailures ? input.properties.protectedSettings : input;
+      expect(found).toEqual({ ...SECRET, mark: 'a\ufeffb' });
+      expect(calls.flatMap(({ words }) => words).join()).not.toContain(keep);
+    }
+  });
+});
+
 describe('the script for az', () => {
   it('names a file of mode 0600 for protected settings, beside itself or where the user keeps it', () => {
     const values = { kind: 'values', values: SECRET, file: undefined } as const;
@@ -153,19 +196,16 @@ describe('the script for az', () => {
     expect(statSync(join(out, PROTECTED_FILE)).mode & 0o777).toBe(0o600);
     expect(JSON.parse(readFileSync(join(out, PROTECTED_FILE), 'utf8'))).toEqual(SECRET);
     expect(readFileSync(join(out, 'deploy.sh'), 'utf8')).not.toContain('Tr0ub4dor');
-    const { calls } = runScript(['sh'], join(out, 'deploy.sh'));
-    expect(option(first(calls), '--protected-settings')).toBe(`@${out}/${PROTECTED_FILE}`);
+    const secretOf = (folder: string, env = {}): unknown =>
+      JSON.parse(first(runScript(['sh'], join(folder, 'deploy.sh'), env).calls).input ?? '');
+    expect(secretOf(out)).toEqual(SECRET);
 
-    const file = join(folder, "own 'file' $1.json");
-    writeFileSync(file, '{}');
+    const file = join(folder, 'own.json');
+    writeFileSync(file, '{"own":1}');
     const own = written(sampleDeployment({ protectedSettings: { ...values, file } }));
     expect(readdirSync(own)).toEqual(['deploy.sh']);
-    expect(option(first(runScript(['sh'], join(own, 'deploy.sh')).calls), '--protected-settings')).toBe(
-      `@${file}`,
-    );
-    const env = { PROTECTED_SETTINGS_FILE: join(out, PROTECTED_FILE) };
-    const { calls: other } = runScript(['sh'], join(own, 'deploy.sh'), env);
-    expect(option(first(other), '--protected-settings')).toBe(`@${out}/${PROTECTED_FILE}`);
+    expect(secretOf(own)).toEqual({ own: 1 });
+    expect(secretOf(own, { PROTECTED_SETTINGS_FILE: join(out, PROTECTED_FILE) })).toEqual(SECRET);
   });
 
   it('ends before anything happens when that file is missing', () => {
@@ -176,6 +216,28 @@ describe('the script for az', () => {
     expect(calls).toEqual([]);
     expect(status).toBe(2);
     expect(stderr).toContain('/nowhere/x.json');
+    const aFolder = runScript(['sh'], join(out, 'deploy.sh'), { PROTECTED_SETTINGS_FILE: folder });
+    expect(aFolder).toMatchObject({ calls: [], status: 2 });
+  });
+
+  it.each<[string, Partial<Deployment>, string]>([
+    ['a machine', {}, '[statuses, substatuses][].message'],
+    ['a scale set', { target: { kind: 'scale-set', name: 'web1' } }, "[?name=='Greeter']"],
+  ])('says why the extension failed on %s, which the wait does not', (_title, changes, query) => {
+    const out = written(sampleDeployment({ suppressFailures: true, ...changes }));
+    const { calls, status, stderr } = runScript(['sh'], join(out, 'deploy.sh'), { AZ_FAILS: 'wait' });
+    expect(status).toBe(1);
+    expect(stderr).toContain('Greeter has not succeeded. Its instance view says:\napt is locked\n');
+    const [wait, show] = calls.slice(-2);
+    expect(wait?.words).toContain('wait');
+    expect(show?.words.join(' ')).toMatch(/^(vm extension show .* --instance-view|vmss get-instance-view) /);
+    expect(show && option(show, '--query')).toContain(query);
+  });
+
+  it('ends with an error when az refuses the protected settings', () => {
+    const values = { kind: 'values', values: SECRET, file: undefined } as const;
+    const out = written(sampleDeployment({ protectedSettings: values }));
+    expect(runScript(['sh'], join(out, 'deploy.sh'), { AZ_FAILS: 'set' }).status).toBe(3);
   });
 
   it('refers to a key vault in the request', () => {
@@ -281,6 +343,27 @@ describe('the other scripts', () => {
     );
     expect(option(calls[3] ?? version, '--app-version-ids')).toBe('westeurope');
     expect(runScript(['sh'], join(out, 'publish.sh')).stderr).toContain('GALLERY');
+  });
+
+  it.each<[string, string | undefined, Record<string, string>, readonly [string, string]]>([
+    ['the machine and the gallery in one group', 'web (1)', {}, ['web (1)', 'web (1)']],
+    ['a gallery in another group', 'web', { GALLERY_RESOURCE_GROUP: 'shared' }, ['shared', 'web']],
+    ['one group said to the script', undefined, { RESOURCE_GROUP: 'all' }, ['all', 'all']],
+    [
+      'two groups said to the script',
+      undefined,
+      { RESOURCE_GROUP: 'web', GALLERY_RESOURCE_GROUP: 'shared' },
+      ['shared', 'web'],
+    ],
+  ])('set a VM Application from %s', (_title, resourceGroup, groups, [gallery, machine]) => {
+    const out = mkdtempSync(join(folder, 'out-'));
+    const deployment = sampleDeployment({ resourceGroup, location: 'westeurope' });
+    writeDeployFiles(formatVmApplication(deployment), { kind: 'folder', path: out });
+    const env = { GALLERY: 'g', PACKAGE_LINK: 'https://p', ...groups };
+    const { calls, status } = runScript(['sh'], join(out, 'publish.sh'), env);
+    expect(status).toBe(0);
+    const found = calls.map((call) => option(call, '--resource-group'));
+    expect(found).toEqual([gallery, gallery, gallery, machine]);
   });
 
   it('hand the address of a package to az through a pipe', () => {

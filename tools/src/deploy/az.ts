@@ -1,6 +1,7 @@
 /**
  * `az`: a POSIX shell script with the Azure CLI's commands. What `az vm extension set` has no option for goes through
- * `az rest`. Protected settings are read from a file by `az` itself or go through a pipe, never through an argument.
+ * `az rest`. Protected settings go through a pipe, never through an argument, and their file's path neither: `az` takes a word
+ * `@/a=b/file` for text, as it looks for `@` behind the first `=` as well.
  * Source: docs-and-reliability 1.9 (options of `az vm extension set` and `az vmss extension set`).
  */
 import type { DeployFile, Deployment } from './deployment.ts';
@@ -14,7 +15,7 @@ import {
   protectedFiles,
 } from './protected-file.ts';
 import { restBody, restPath } from './rest-request.ts';
-import { commentText, expression, formatCommand, quoteShell, type ShellExpression } from './shell-quote.ts';
+import { commentText, formatCommand, quoteShell, type ShellExpression } from './shell-quote.ts';
 
 /** The script, and the file with the protected settings beside it. Resource group and target must be known. */
 export function formatAz(
@@ -34,8 +35,8 @@ export function formatAz(
   return [script, ...protectedFiles(deployment)];
 }
 
-/** Sets `protected_settings` to the path of the file, or ends the script with what to do. */
-export function findProtectedFile(deployment: Deployment): string {
+/** Finds the file, or ends the script with what to do; and a function that prints what is in it. */
+function findProtectedFile(deployment: Deployment): string {
   const named = namedProtectedFile(deployment);
   const place =
     named === undefined
@@ -44,15 +45,19 @@ export function findProtectedFile(deployment: Deployment): string {
     *) protected_settings=${PROTECTED_FILE} ;;
   esac`
       : `  protected_settings=${quoteShell(named)}`;
-  return `# az reads the protected settings from a file, so that they are on no command line.
+  return `# The protected settings come from a file and go to az through a pipe, so that they are on no command line.
 protected_settings=\${${PROTECTED_FILE_VARIABLE}-}
 if [ -z "$protected_settings" ]; then
 ${place}
 fi
-if [ ! -r "$protected_settings" ]; then
-  printf '%s\\n' "There is no readable $protected_settings: name the file in ${PROTECTED_FILE_VARIABLE}." >&2
+if [ -d "$protected_settings" ] || [ ! -r "$protected_settings" ]; then
+  printf '%s\\n' "There is no readable file $protected_settings: name the file in ${PROTECTED_FILE_VARIABLE}." >&2
   exit 2
-fi`;
+fi
+# A file may begin with a byte order mark, which is no JSON.
+print_protected() {
+  LC_ALL=C sed "1s/^$(printf '\\357\\273\\277')//" <"$protected_settings"
+}`;
 }
 
 const UPGRADE_NOTE = `# Instances of a scale set with a manual upgrade policy change only when they are told to:
@@ -96,10 +101,9 @@ function setCommand(deployment: Deployment, names: { group: string; target: stri
   const [first, ...others] = provisionAfter;
   if (first !== undefined) options.push(['--provision-after-extensions', first, ...others]);
   options.push(['--settings', asciiJson(deployment.settings)]);
-  if (needsProtectedFile(deployment)) {
-    options.push(['--protected-settings', expression('"@$protected_settings"')]);
-  }
-  return formatCommand(isMachine ? 'az vm extension set' : 'az vmss extension set', options);
+  const command = isMachine ? 'az vm extension set' : 'az vmss extension set';
+  if (!needsProtectedFile(deployment)) return formatCommand(command, options);
+  return `print_protected | ${formatCommand(command, [...options, ['--protected-settings', '@-']])}`;
 }
 
 /** Source: docs-and-reliability 1.9; the profile is there once the scale set has an extension. */
@@ -146,23 +150,42 @@ function formatBody(deployment: Deployment): string {
   const print = (words: readonly string[]): string => `  printf '%s' ${words.join(' ')}`;
   const location = beforeLocation === undefined ? [] : [quoteShell(beforeLocation), '"$location"'];
   const lines = [print([...location, quoteShell(middle)])];
-  if (end !== undefined) lines.push('  cat "$protected_settings"', print([quoteShell(end)]));
+  if (end !== undefined) lines.push('  print_protected', print([quoteShell(end)]));
   return `request_body() {\n${lines.join('\n')}\n}`;
 }
 
+/** The wait says that it failed or ran out of time, but not why: that is in the instance view. */
 function waitCommand(deployment: Deployment, names: { group: string; target: string }): string {
   const isMachine = deployment.target.kind === 'machine';
   const resource: [string, string][] = isMachine
     ? [
+        ['--resource-group', names.group],
         ['--vm-name', names.target],
         ['--name', deployment.name],
       ]
-    : [['--name', names.target]];
-  return formatCommand(isMachine ? 'az vm extension wait' : 'az vmss wait', [
-    ['--resource-group', names.group],
+    : [
+        ['--resource-group', names.group],
+        ['--name', names.target],
+      ];
+  const wait = formatCommand(isMachine ? 'az vm extension wait' : 'az vmss wait', [
     ...resource,
     ['--updated'],
     ['--interval', '10'],
     ['--timeout', String(waitMinutes(deployment) * 60)],
   ]);
+  const show = isMachine
+    ? formatCommand('az vm extension show', [
+        ...resource,
+        ['--instance-view'],
+        ['--query', 'instanceView.[statuses, substatuses][].message'],
+        ['--output', 'tsv'],
+      ])
+    : formatCommand('az vmss get-instance-view', [
+        ...resource,
+        ['--instance-id', '*'],
+        ['--query', `[].extensions[] | [?name=='${deployment.name}'].[statuses, substatuses][][].message`],
+        ['--output', 'tsv'],
+      ]);
+  const says = quoteShell(`${deployment.name} has not succeeded. Its instance view says:`);
+  return `if ! ${wait}\nthen\n  printf '%s\\n' ${says} >&2\n  ${show} >&2 || :\n  exit 1\nfi`;
 }

@@ -4,7 +4,7 @@
  */
 import { usageError } from '../errors.ts';
 import type { PackageIdentity } from '../vm/package-identity.ts';
-import { readSettingsArgument, settingsArgumentFile } from '../vm/settings-argument.ts';
+import { describeExposure, readSettingsArgument, settingsFile } from '../vm/settings-argument.ts';
 import type { DeployFormat, Deployment, DeployTarget, ProtectedSource } from './deployment.ts';
 import { type AskedFor, checkFormat } from './formats.ts';
 import { checkSettings } from './settings-check.ts';
@@ -39,9 +39,10 @@ export function readDeployment(
   checkSettings(settings, protectedSettings?.kind === 'values' ? protectedSettings.values : undefined);
   const isApplication = options.format === 'vm-application';
   const { publisher, type } = source.identity;
+  const name = check('name', options.name ?? (isApplication ? `${publisher}.${type}` : type));
   const deployment: Deployment = {
     identity: source.identity,
-    name: check('name', options.name ?? (isApplication ? `${publisher}.${type}` : type)),
+    name,
     target: readTarget(options),
     resourceGroup: checked('resource-group', options.resourceGroup),
     location: checked('location', options.location),
@@ -50,12 +51,20 @@ export function readDeployment(
     autoUpgradeMinorVersion: options.autoUpgradeMinorVersion ?? true,
     enableAutomaticUpgrade: options.enableAutomaticUpgrade ?? false,
     forceUpdateTag: checked('force-update-tag', options.forceUpdateTag),
-    provisionAfter: readNames(options.provisionAfter),
+    provisionAfter: readNames(options.provisionAfter, name),
     suppressFailures: options.suppressFailures ?? false,
     timeoutMinutes: source.timeoutMinutes,
   };
   checkFormat(options.format, deployment, askedFor(options));
   return deployment;
+}
+
+/** What is amiss with where the protected settings lie; `undefined` when nothing is. */
+export function describeProtectedFile(
+  { protectedSettings }: Pick<DeployOptions, 'protectedSettings'>,
+  folder: string,
+): string | undefined {
+  return protectedSettings === undefined ? undefined : describeExposure(protectedSettings, folder);
 }
 
 interface NameRule {
@@ -110,9 +119,25 @@ function readTarget({ format, vm, vmss }: DeployOptions): DeployTarget {
   return { kind, name: checked('vm', vm) };
 }
 
-function readNames(text: string | undefined): readonly string[] {
-  const names = text?.split(',').map((name) => name.trim()) ?? [];
-  return names.filter((name) => name !== '').map((name) => check('provision-after', name));
+/** One name counts once, in any case, as on Azure. */
+function readNames(text: string | undefined, own: string): readonly string[] {
+  const names = new Map<string, string>();
+  for (const part of text?.split(',') ?? []) {
+    const name = part.trim();
+    if (name === '') continue;
+    const key = check('provision-after', name).toLowerCase();
+    if (key === own.toLowerCase()) {
+      throw usageError(
+        `--provision-after names ${JSON.stringify(name)}, which is the extension itself.`,
+        'Name the other extensions that have to succeed first, or give this one another name with --name.',
+      );
+    }
+    if (!names.has(key)) names.set(key, name);
+  }
+  if (text !== undefined && names.size === 0) {
+    throw usageError('--provision-after has no name in it.', 'For instance: --provision-after CustomScript');
+  }
+  return [...names.values()];
 }
 
 function readProtected(options: DeployOptions, folder: string): ProtectedSource | undefined {
@@ -125,7 +150,7 @@ function readProtected(options: DeployOptions, folder: string): ProtectedSource 
   }
   if (given !== undefined) {
     const values = readSettingsArgument('protected-settings', given, folder);
-    return { kind: 'values', values, file: settingsArgumentFile(given, folder) };
+    return { kind: 'values', values, file: settingsFile(given, folder) };
   }
   return reference === undefined ? undefined : readKeyVault(reference);
 }

@@ -5,7 +5,7 @@
  * Source: docs-and-reliability 1.9 (`Set-AzVMExtension`); PowerShell language specification 3.0, 2.3.5.2 (strings).
  */
 import type { DeployFile, Deployment } from './deployment.ts';
-import { majorMinor, timeBudget } from './deployment.ts';
+import { majorMinor, timeBudget, waitMinutes } from './deployment.ts';
 import { asciiJson } from './json-text.ts';
 import { namedProtectedFile, needsProtectedFile, PROTECTED_FILE, protectedFiles } from './protected-file.ts';
 import { restBody, restPath } from './rest-request.ts';
@@ -109,12 +109,32 @@ function locationOf(deployment: Deployment, names: { group: string; target: stri
 }
 
 /** Invoke-AzRestMethod gives an answer that is an error back like any other. */
-const FUNCTION = `function Invoke-Request([string] $Method, [string] $Address, [string] $Payload) {
-    $subscription = (Get-AzContext).Subscription.Id
-    $path = '/subscriptions/' + $subscription + '/' + $Address
-    $answer = Invoke-AzRestMethod -Method $Method -Path $path -Payload $Payload -WaitForCompletion
+const FUNCTION = `function Invoke-Request([hashtable] $Request, [string] $Address) {
+    $path = '/subscriptions/' + (Get-AzContext).Subscription.Id + '/' + $Address
+    $answer = Invoke-AzRestMethod @Request -Path $path
     if ($answer.StatusCode -ge 400) { throw $answer.Content }
+    $answer.Content
 }`;
+
+/** A request that was taken may fail all the same, and its answer does not say why: that is in the instance view. */
+function checkOutcome(deployment: Deployment, names: { group: string; target: string }): string {
+  const isMachine = deployment.target.kind === 'machine';
+  const address = `${restPath(deployment, names)}${isMachine ? '&$expand=instanceView' : ''}`;
+  const reasons = isMachine
+    ? `    $view = $extension.instanceView
+    $reasons = @($view.statuses) + @($view.substatuses) | Where-Object { $_ } | ForEach-Object { $_.message }
+    throw (${quotePowershell(`${deployment.name} has not succeeded. Its instance view says: `)} + ($reasons -join ' '))`
+    : `    throw ${quotePowershell(`${deployment.name} has not succeeded. Why is in the instance views: Get-AzVmssVM -InstanceView`)}`;
+  return `$until = (Get-Date).AddMinutes(${waitMinutes(deployment)})
+do {
+    $extension = (Invoke-Request @{ Method = 'GET' } ${quotePowershell(address)} | ConvertFrom-Json).properties
+    $isUnderWay = @('Creating', 'Updating') -contains $extension.provisioningState
+    if ($isUnderWay) { Start-Sleep -Seconds 10 }
+} while ($isUnderWay -and (Get-Date) -lt $until)
+if ($extension.provisioningState -ne 'Succeeded') {
+${reasons}
+}`;
+}
 
 function restCommands(deployment: Deployment, names: { group: string; target: string }): string {
   const { beforeLocation, middle, end } = restBody(deployment);
@@ -127,7 +147,11 @@ function restCommands(deployment: Deployment, names: { group: string; target: st
   pieces.push(quotePowershell(middle));
   if (end !== undefined) pieces.push('$protectedText', quotePowershell(end));
   lines.push(`$payload = ${pieces.join(' + ')}`);
-  lines.push(`Invoke-Request 'PUT' ${quotePowershell(restPath(deployment, names))} $payload`);
+  lines.push(
+    "$put = @{ Method = 'PUT'; Payload = $payload; WaitForCompletion = $true }",
+    `$null = Invoke-Request $put ${quotePowershell(restPath(deployment, names))}`,
+    checkOutcome(deployment, names),
+  );
   return lines.join('\n');
 }
 

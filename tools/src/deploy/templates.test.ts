@@ -303,6 +303,19 @@ describe('PowerShell', () => {
     });
     expect(text).toContain("ExtensionsTimeBudget = 'PT95M'");
   });
+
+  it('ends with what the instance view says when the extension fails', () => {
+    const text = textFor({ suppressFailures: true });
+    const conditions = read(powershell, text)
+      .descendantsOfType(['if_statement', 'do_statement'])
+      .map((node) => node?.text ?? '');
+    expect(conditions.find((one) => one.startsWith('do'))).toContain(
+      "Greeter?api-version=2025-04-01&$expand=instanceView'",
+    );
+    const failure = conditions.find((one) => one.includes("provisioningState -ne 'Succeeded'"));
+    expect(failure).toContain('$view.statuses');
+    expect(failure).toContain('throw');
+  });
 });
 
 describe('Terraform', () => {
@@ -348,6 +361,11 @@ describe('Terraform', () => {
     });
     expect(variable.protected_settings[0]).toMatchObject({ sensitive: true });
     expect(data.azurerm_virtual_machine.target[0]).toEqual({ name: 'web1', resource_group_name: 'web' });
+    const { provider } = await parseHcl('main.tf', text);
+    expect(provider.azurerm[0]).toMatchObject({ subscription_id: '${var.subscription_id}' });
+    // Without a value the provider looks into ARM_SUBSCRIPTION_ID by itself.
+    expect(variable.subscription_id[0]).toMatchObject({ default: null });
+    expect(text).toMatch(/^# .*\n# .*ARM_SUBSCRIPTION_ID.*terraform apply\n/);
     const secret = fileOf(files, 'protected.auto.tfvars.json');
     expect(secret).toMatchObject({ mode: 0o600, isSecret: true });
     expect(JSON.parse(JSON.parse(secret.text).protected_settings)).toEqual(SECRET);

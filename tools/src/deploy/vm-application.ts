@@ -10,7 +10,7 @@ import { APPLICATION_SCRIPT } from './application-archive.ts';
 import { CONFIG_FILE } from './application-script.ts';
 import type { DeployFile, Deployment } from './deployment.ts';
 import { asciiJsonFile } from './json-text.ts';
-import { expression, formatCommand, type ShellExpression } from './shell-quote.ts';
+import { expression, formatCommand, quoteShell, type ShellExpression } from './shell-quote.ts';
 
 /** The commands that the application's version is published with. */
 export interface ApplicationCommands {
@@ -66,9 +66,9 @@ export function galleryVersion(version: string): string {
 }
 
 function publishScript(deployment: Deployment): string {
-  const { identity, name, location, resourceGroup } = deployment;
+  const { identity, name, location, resourceGroup, target } = deployment;
   const version = galleryVersion(identity.version);
-  const group: string | ShellExpression = resourceGroup ?? expression('"$RESOURCE_GROUP"');
+  const group = expression('"$GALLERY_RESOURCE_GROUP"');
   const place: string | ShellExpression = location ?? expression('"$LOCATION"');
   const hasConfig = Object.keys(deployment.settings).length > 0;
   const archive = archiveName(deployment);
@@ -77,9 +77,10 @@ function publishScript(deployment: Deployment): string {
     ['--gallery-name', expression('"$GALLERY"')],
   ];
   const commands = applicationCommands(deployment);
-  const needed: [string, string][] = [];
-  if (resourceGroup === undefined) needed.push(['RESOURCE_GROUP', 'the resource group of the gallery']);
-  needed.push(['GALLERY', 'the Azure Compute Gallery']);
+  const needed: [string, string][] = [
+    ['GALLERY_RESOURCE_GROUP', 'the resource group of the gallery'],
+    ['GALLERY', 'the Azure Compute Gallery'],
+  ];
   if (location === undefined) needed.push(['LOCATION', 'the region']);
   needed.push(['PACKAGE_LINK', `the address of the blob with ${archive}`]);
   if (hasConfig) needed.push(['CONFIG_LINK', `the address of the blob with ${CONFIG_FILE}`]);
@@ -88,6 +89,8 @@ function publishScript(deployment: Deployment): string {
 # First put ${archive}${hasConfig ? ` and ${CONFIG_FILE}` : ''} into a storage account that the gallery can read:
 # by the gallery's managed identity, or with a SAS in the address.
 set -eu
+${resourceGroup === undefined ? '' : `own_group=${quoteShell(resourceGroup)}\n`}# The gallery may be in another resource group than ${target.kind === 'machine' ? 'the machine' : 'the scale set'}: name it in GALLERY_RESOURCE_GROUP.
+: "\${GALLERY_RESOURCE_GROUP:=${resourceGroup === undefined ? '${RESOURCE_GROUP-}' : '$own_group'}}"
 ${needed.map(([variable, what]) => `: "\${${variable}:?Name ${what} in ${variable}}"`).join('\n')}
 
 ${formatCommand('az sig gallery-application create', [
@@ -110,16 +113,15 @@ ${formatCommand('az sig gallery-application version create', [
   ['--update-command', commands.update],
   ['--remove-command', commands.remove],
 ])}
-${setCommands(deployment, application, version, group)}`;
+${setCommands(deployment, application, version)}`;
 }
 
 function setCommands(
   deployment: Deployment,
   application: readonly [string, string | ShellExpression][],
   version: string,
-  group: string | ShellExpression,
 ): string {
-  const { target, name } = deployment;
+  const { target, name, resourceGroup } = deployment;
   const program = target.kind === 'machine' ? 'az vm application set' : 'az vmss application set';
   const show = formatCommand('az sig gallery-application version show', [
     ...application,
@@ -130,7 +132,7 @@ function setCommands(
   ]);
   const variable = target.kind === 'machine' ? 'VM' : 'SCALE_SET';
   const set = formatCommand(program, [
-    ['--resource-group', group],
+    ['--resource-group', resourceGroup ?? expression('"${RESOURCE_GROUP:-$GALLERY_RESOURCE_GROUP}"')],
     ['--name', target.name ?? expression(`"$${variable}"`)],
     ['--app-version-ids', expression('"$version_id"')],
     ['--treat-deployment-as-failure', 'true'],

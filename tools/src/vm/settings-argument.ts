@@ -1,43 +1,68 @@
 /**
- * The value of `--settings` and `--protected-settings`: JSON on the command line, or `@FILE`, as `az` takes it.
- * A value may be a secret, so no error quotes it.
+ * The value of `--settings` and `--protected-settings`: JSON on the command line, or `@FILE`, as `az` takes it; `@-` is
+ * standard input. A value may be a secret, so no error quotes it.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { usageError } from '../errors.ts';
+import { type ToolError, usageError } from '../errors.ts';
+import { findInexactNumber } from './inexact-number.ts';
 
 export type SettingsObject = Readonly<Record<string, unknown>>;
 
+/** Where the settings come from: the value itself, a file that stays, or a stream that can be read once. */
+export type SettingsSource =
+  | { readonly kind: 'text' }
+  | { readonly kind: 'file'; readonly path: string }
+  /** `path` is absolute; `undefined`: standard input. */
+  | { readonly kind: 'stream'; readonly path: string | undefined };
+
+/** What `value` names; `@FILE` and, as with `az`, the bare name of a JSON file are looked up from `folder`. Reads nothing. */
+export function settingsSource(value: string, folder: string): SettingsSource {
+  const name = nameOf(value);
+  if (name === undefined) return { kind: 'text' };
+  if (name === '-') return { kind: 'stream', path: undefined };
+  const path = resolve(folder, name);
+  const isOther = statSync(path, { throwIfNoEntry: false })?.isFile() === false;
+  return isOther || STREAM_FOLDERS.test(path) ? { kind: 'stream', path } : { kind: 'file', path };
+}
+
+/** Absolute path of the file that `value` names; `undefined` when there is none that can be read again. */
+export function settingsFile(value: string, folder: string): string | undefined {
+  const source = settingsSource(value, folder);
+  return source.kind === 'file' ? source.path : undefined;
+}
+
 /**
- * Reads the settings object that `value` stands for; `@FILE` and, as with `az`, the bare name of a JSON file are looked
- * up from `folder`. Throws `WRONG_USAGE` for anything but a JSON object, the system's error for a missing file.
+ * Reads the settings object that `value` stands for. Throws `WRONG_USAGE` for anything but a JSON object and for a whole number
+ * that would lose digits, the system's error for a missing file.
  */
 export function readSettingsArgument(option: string, value: string, folder: string): SettingsObject {
-  const file = settingsFile(value, folder);
-  const text = file === undefined ? value : readFileSync(file, 'utf8');
-  const source = file ?? `--${option}`;
+  const source = settingsSource(value, folder);
+  const text = source.kind === 'text' ? value : readFileSync(source.path ?? STANDARD_INPUT, 'utf8');
+  const place = source.kind === 'text' ? `--${option}` : (source.path ?? 'Standard input');
   const hint = `Give an object, for instance --${option} '{"key": "value"}', or a file with --${option} @settings.json.`;
   const body = text.startsWith('\uFEFF') ? text.slice(1) : text;
+  if (source.kind !== 'text' && body.trim() === '') throw usageError(`${place} is empty.`, hint);
   let parsed: unknown;
   try {
     parsed = JSON.parse(body);
   } catch {
-    throw usageError(`${source} is not valid JSON.`, hint);
+    throw usageError(`${place} is not valid JSON.`, hint);
   }
-  if (!isObject(parsed)) throw usageError(`${source} must be a JSON object.`, hint);
+  if (!isObject(parsed)) throw usageError(`${place} must be a JSON object.`, hint);
+  const inexact = findInexactNumber(body);
+  if (inexact !== undefined) throw inexactNumber(place, inexact);
   return parsed;
 }
 
-/** Path of the file that `value` names; `undefined` when it is the JSON itself. */
-export function settingsFile(value: string, folder: string): string | undefined {
-  const file = fileOf(value);
-  return file === undefined ? undefined : resolve(folder, file);
-}
-
-/** Absolute path of the file that `value` names; `undefined` when it is the settings themselves. */
-export function settingsArgumentFile(value: string, folder: string): string | undefined {
-  const file = fileOf(value);
-  return file === undefined ? undefined : resolve(folder, file);
+/** What to say of a file with protected settings that other users of this machine can read; `undefined` for all else. */
+export function describeExposure(value: string, folder: string): string | undefined {
+  const file = settingsFile(value, folder);
+  const mode = file === undefined ? undefined : statSync(file, { throwIfNoEntry: false })?.mode;
+  if (file === undefined || mode === undefined || (mode & OTHERS_MAY_READ) === 0) return undefined;
+  const octal = (mode & 0o777).toString(8).padStart(4, '0');
+  const shown = /^[\w./-]+$/.test(file) ? file : 'THE-FILE';
+  return `${file} holds protected settings, and its mode ${octal} lets other users of this machine read it. Keep it to its owner: chmod 600 ${shown}`;
 }
 
 /** JSON text with sorted keys: the same for two objects that mean the same settings. */
@@ -45,9 +70,21 @@ export function canonicalJson(value: unknown): string {
   return JSON.stringify(sortKeys(value));
 }
 
-function fileOf(value: string): string | undefined {
+const STANDARD_INPUT = 0;
+/** What lies there is another file, or none, for the next process. */
+const STREAM_FOLDERS = /^\/(dev|proc)\//;
+const OTHERS_MAY_READ = 0o044;
+
+function nameOf(value: string): string | undefined {
   if (value.startsWith('@')) return value.slice(1);
   return /^[^{["]+\.json$/i.test(value) ? value : undefined;
+}
+
+function inexactNumber(place: string, path: string): ToolError {
+  return usageError(
+    `${place} holds a number at ${path} that would lose digits: whole numbers are exact up to 9007199254740991 only.`,
+    'Write it as text, in quotes, and let the extension read it from there.',
+  );
 }
 
 function isObject(value: unknown): value is SettingsObject {
