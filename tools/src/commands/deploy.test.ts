@@ -116,7 +116,7 @@ describe('handlerkit deploy', () => {
     ['az', ['--vm', 'v', '--resource-group', 'g'], 'sh out/deploy.sh'],
     ['powershell', ['--vm', 'v', '--resource-group', 'g'], 'pwsh -File out/deploy.ps1'],
     ['bicep', [], 'sh out/deploy.sh'],
-    ['terraform', [], 'terraform -chdir=out init && terraform -chdir=out apply'],
+    ['terraform', [], 'terraform -chdir=out init && terraform -chdir=out apply -var subscription_id=ID'],
     ['shared-extension', [], 'sh out/publish.sh'],
   ])('says what comes next for %s', async (format, words, command) => {
     const { stderr } = await deploy('--format', format, ...words, '--out', 'out/');

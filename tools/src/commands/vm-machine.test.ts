@@ -2,14 +2,13 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
 import { LIB_FOLDER } from '@handlerkit/sdk/contract';
 import { describe, expect, it } from 'vitest';
 import type { CliOptions, CliResult } from '../fixtures/run-cli.ts';
 import { runCli } from '../fixtures/run-cli.ts';
 import { writeScriptExtension } from '../fixtures/script-extension.ts';
+import { TOOL_COMMAND } from '../fixtures/tool-command.ts';
 import { useVmFolder } from '../fixtures/vm-folder.ts';
 import { quote, until, whyNoOverlay } from '../vm/fixtures/machine-rig.ts';
 import { isAlive } from '../vm/linux-process.ts';
@@ -27,14 +26,7 @@ const because = noOverlay === undefined ? '' : ` (skipped: ${noOverlay})`;
 const vm = (words: readonly string[], options: CliOptions = {}): Promise<CliResult> =>
   runCli(['vm', ...words], { cwd: folder, ...options });
 
-/** The tool as a process of its own, without secrets of the tests in its environment. */
-const CLI = [
-  process.execPath,
-  '--conditions=@handlerkit/source',
-  '--import',
-  pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href,
-  fileURLToPath(new URL('../cli.ts', import.meta.url)),
-];
+/** Without secrets of the tests. */
 const env = { PATH: process.env.PATH, HOME: '/nowhere', SECRET: 'S3CRET', TERM: 'xterm' };
 
 /** Neither keeper nor command of the VM is left. */
@@ -47,7 +39,7 @@ async function isAsleep(): Promise<boolean> {
 // Should a command read a stdin that never ends, the test is to fail soon.
 describe('vm exec', { timeout: 10_000 }, () => {
   test(`runs a command as root in the agent's folder, with a login's environment and its exit code${because}`, () => {
-    const [program = '', ...args] = [...CLI, 'vm', 'exec', '--', '/bin/sh', '-c'];
+    const [program = '', ...args] = [...TOOL_COMMAND, 'vm', 'exec', '--', '/bin/sh', '-c'];
     const line = 'pwd; id -u; env | sort; tr a-z A-Z; echo careful >&2; exit 3';
     const { status, stdout, stderr } = spawnSync(program, [...args, line], {
       cwd: folder,
@@ -64,7 +56,7 @@ describe('vm exec', { timeout: 10_000 }, () => {
   });
 
   test(`gives a shell that reads its commands from a pipe${because}`, async () => {
-    const [program = '', ...args] = [...CLI, 'vm', 'exec'];
+    const [program = '', ...args] = [...TOOL_COMMAND, 'vm', 'exec'];
     const { status, stdout } = spawnSync(program, args, {
       cwd: folder,
       env,
@@ -76,7 +68,7 @@ describe('vm exec', { timeout: 10_000 }, () => {
   });
 
   test(`gives a shell on a terminal, where Ctrl-C reaches what runs in it and not the tool${because}`, async () => {
-    const line = [...CLI, 'vm', 'exec'].map(quote).join(' ');
+    const line = [...TOOL_COMMAND, 'vm', 'exec'].map(quote).join(' ');
     const child = spawn('script', ['--quiet', '--return', '--command', line, '/dev/null'], {
       cwd: folder,
       env,
@@ -101,7 +93,15 @@ describe('vm exec', { timeout: 10_000 }, () => {
 
   test(`leaves nothing behind when the tool is killed or interrupted${because}`, async () => {
     for (const signal of ['SIGKILL', 'SIGINT'] as const) {
-      const [program = '', ...args] = [...CLI, 'vm', 'exec', '--', '/bin/sh', '-c', 'echo up; exec sleep 60'];
+      const [program = '', ...args] = [
+        ...TOOL_COMMAND,
+        'vm',
+        'exec',
+        '--',
+        '/bin/sh',
+        '-c',
+        'echo up; exec sleep 60',
+      ];
       const child = spawn(program, args, { cwd: folder, env, stdio: ['ignore', 'pipe', 'ignore'] });
       await once(child.stdout, 'data');
       const ended = once(child, 'exit');
@@ -175,7 +175,7 @@ describe('vm reboot', () => {
   test(`leaves nothing behind when the tool is killed in the middle, and can be done again${because}`, async () => {
     const zip = await writeScriptExtension(folder, { version: '1.0.0' });
     await vm(['set', zip]);
-    const [program = '', ...args] = [...CLI, 'vm', 'reboot'];
+    const [program = '', ...args] = [...TOOL_COMMAND, 'vm', 'reboot'];
     const child = spawn(program, args, { cwd: folder, env, stdio: ['ignore', 'ignore', 'pipe'] });
     await once(child.stderr, 'data');
     child.kill('SIGKILL');

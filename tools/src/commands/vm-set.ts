@@ -20,7 +20,7 @@ import type { Network } from '../vm/machine.ts';
 import type { StatedIdentity } from '../vm/package-identity.ts';
 import { readPackageIdentity } from '../vm/package-identity.ts';
 import type { SettingsObject } from '../vm/settings-argument.ts';
-import { readSettingsArgument } from '../vm/settings-argument.ts';
+import { describeExposure, readSettingsArgument, settingsSource } from '../vm/settings-argument.ts';
 import type { StoredExtension } from '../vm/store.ts';
 import { readStore } from '../vm/store.ts';
 import { relayWords } from './vm-relay.ts';
@@ -157,9 +157,18 @@ async function withInspection<T>(
 }
 
 /** A zip was built somewhere else, from sources that are not at hand. */
-function checkFolderOptions(options: VmSetOptions, isFolder: boolean, { ui }: CommandContext): void {
+function checkFolderOptions(options: VmSetOptions, isFolder: boolean, { ui, deps }: CommandContext): void {
   if (options.watch === true && ui.isJson) {
     throw usageError('--watch never ends, so there is no one JSON document.', 'Leave out --json or --watch.');
+  }
+  const given = [options.settings, options.protectedSettings];
+  const isStream = (value: string | undefined): boolean =>
+    value !== undefined && settingsSource(value, deps.cwd).kind === 'stream';
+  if (options.watch === true && given.some(isStream)) {
+    throw usageError(
+      '--watch reads the settings each time, and a pipe gives them only once.',
+      'Put them into a file: --settings @settings.json',
+    );
   }
   parseInspect(options);
   const option = options.watch === true ? '--watch' : options.inspect === undefined ? undefined : '--inspect';
@@ -208,11 +217,15 @@ function refuseFailure(
 }
 
 function readGivenSettings(options: VmSetOptions, context: CommandContext): GivenSettings {
+  const { protectedSettings } = options;
+  const exposed =
+    protectedSettings === undefined ? undefined : describeExposure(protectedSettings, context.deps.cwd);
+  if (exposed !== undefined) context.ui.warning(exposed);
   const read = (option: string, value: string | undefined): SettingsObject | undefined =>
     value === undefined ? undefined : readSettingsArgument(option, value, context.deps.cwd);
   return {
     publicSettings: read('settings', options.settings),
-    protectedSettings: read('protected-settings', options.protectedSettings),
+    protectedSettings: read('protected-settings', protectedSettings),
   };
 }
 

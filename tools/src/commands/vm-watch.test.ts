@@ -51,6 +51,7 @@ describe('vm set --watch', () => {
   it.each([
     [['--watch', '--json'], 'one JSON document'],
     [['--watch', '--settings', '{'], 'not valid JSON'],
+    [['--watch', '--settings', '@/dev/stdin'], 'a pipe gives them only once'],
     [['--inspect', '--no-wait'], 'has to wait'],
     [['--inspect=http'], 'names no port'],
     [['--inspect=65536'], 'names no port'],

@@ -39,10 +39,15 @@ function addSet(vm: Argv<{ vm: string }>, run: Run): void {
           demandOption: true,
           describe: 'Zip of the extension, or its folder, which is packed first',
         })
-        .option('settings', text('Public settings: JSON or @FILE. Not given: none, as with az'))
+        .option(
+          'settings',
+          text('Public settings: JSON or @FILE (@- for standard input). Not given: none, as with az'),
+        )
         .option(
           'protected-settings',
-          text('Protected settings: JSON or @FILE. Prefer a file: others see a command line'),
+          text(
+            'Protected settings: JSON or @FILE (@- for standard input). Prefer a file: others see a command line',
+          ),
         )
         .option('keep-settings', {
           type: 'boolean',

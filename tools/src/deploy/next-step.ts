@@ -4,7 +4,7 @@ import type { DeployFormat } from './deployment.ts';
 import { quoteShell } from './shell-quote.ts';
 import type { DeployPlace } from './write-files.ts';
 
-/** The command for a shell in `cwd`, and what it wants to know first; `undefined` where a single file is no use alone. */
+/** The command for a shell in `cwd`; `undefined` where the one file that was written is no use alone. */
 export function nextStep(
   format: DeployFormat,
   place: DeployPlace,
@@ -19,7 +19,7 @@ export function nextStep(
   if (format === 'terraform') {
     if (place.kind === 'file') return undefined;
     const terraform = `terraform -chdir=${word(place.path)}`;
-    return `${terraform} init && ${terraform} apply (with the subscription in ARM_SUBSCRIPTION_ID)`;
+    return `${terraform} init && ${terraform} apply -var subscription_id=ID`;
   }
   const isOneFile = place.kind === 'file' && format !== 'az' && format !== 'powershell';
   if (script === undefined || isOneFile) return undefined;

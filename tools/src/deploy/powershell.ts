@@ -22,11 +22,16 @@ export function formatPowershell(
   if (deployment.target.kind === 'scale-set') parts.push(setTimeBudget(deployment, names));
   const script: DeployFile = {
     name: 'deploy.ps1',
-    text: `${parts.join('\n\n')}\n`,
+    text: withMark(`${parts.join('\n\n')}\n`),
     mode: 0o644,
     isSecret: false,
   };
   return [script, ...protectedFiles(deployment)];
+}
+
+/** Windows PowerShell takes a file for text of its code page unless a byte order mark says that it is UTF-8. */
+function withMark(text: string): string {
+  return /[^\n -~]/.test(text) ? `\ufeff${text}` : text;
 }
 
 /** A verbatim string. PowerShell takes four typographic quotes for the straight one, so all five are doubled. */

@@ -126,7 +126,7 @@ function publishScript({ identity, resourceGroup }: Deployment): string {
 # The subscription has to be admitted as a publisher by Microsoft.
 set -eu
 case $0 in
-  */*) cd "\${0%/*}" ;;
+  */*) CDPATH='' cd -- "\${0%/*}" ;;
 esac
 ${group}: "\${MEDIA_LINK:?Name the address of the zip, with its SAS, in MEDIA_LINK}"
 case $MEDIA_LINK in

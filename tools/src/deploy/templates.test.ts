@@ -269,6 +269,13 @@ describe('PowerShell', () => {
     expect(command?.text).not.toContain('-DisableAutoUpgradeMinorVersion');
   });
 
+  it('is marked as UTF-8 where Windows PowerShell could take it for something else', () => {
+    const text = (group: string): string =>
+      textOf(formatPowershell(sampleDeployment({}), { group, target: 'web1' }));
+    expect(text('b\u00fcro').startsWith('\ufeff# Sets')).toBe(true);
+    expect(text('web')).toMatch(/^[\n -~]*$/);
+  });
+
   it('reads protected settings from a file of mode 0600 or asks for them', () => {
     const files = formatPowershell(
       sampleDeployment({ protectedSettings: values, autoUpgradeMinorVersion: false }),

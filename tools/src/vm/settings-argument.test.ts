@@ -1,8 +1,15 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { canonicalJson, readSettingsArgument } from './settings-argument.ts';
+import {
+  canonicalJson,
+  describeExposure,
+  readSettingsArgument,
+  settingsFile,
+  settingsSource,
+} from './settings-argument.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -20,6 +27,49 @@ describe('a settings argument', () => {
 
   it('reads JSON, even when it ends like a file name', () => {
     expect(readSettingsArgument('settings', '{"file": "x.json"}', folder)).toEqual({ file: 'x.json' });
+  });
+
+  it.each([
+    ['own.json', 'file'],
+    ['@later', 'file'],
+    ['{"a": 1}', 'text'],
+    ['@-', 'stream'],
+    ['@/dev/stdin', 'stream'],
+    ['@/proc/self/fd/0', 'stream'],
+    ['@pipe', 'stream'],
+  ])('%s is a %s', (value, kind) => {
+    spawnSync('mkfifo', [join(folder, 'pipe')]);
+    expect(settingsSource(value, folder).kind).toBe(kind);
+    expect(settingsFile(value, folder) !== undefined).toBe(kind === 'file');
+  });
+
+  it.each([
+    [0o600, undefined],
+    [0o400, undefined],
+    [0o644, '0644'],
+    [0o640, '0640'],
+    [0o604, '0604'],
+  ])('tells of a file of mode %o that others can read: %s', async (mode, shown) => {
+    const file = join(folder, 'secret.json');
+    await writeFile(file, '{}');
+    await chmod(file, mode);
+    const words = describeExposure('secret.json', folder);
+    expect(words?.includes(`mode ${shown} `) ?? false).toBe(shown !== undefined);
+    expect(words?.endsWith(`chmod 600 ${file}`) ?? false).toBe(shown !== undefined);
+    expect(describeExposure('{"a": 1}', folder)).toBeUndefined();
+  });
+
+  it('refuses a whole number that would lose digits, and names file and path', async () => {
+    await writeFile(join(folder, 'own.json'), '{"a": [{"id": 12345678901234567890}]}');
+    expect(() => readSettingsArgument('settings', '@own.json', folder)).toThrow(
+      expect.objectContaining({
+        code: 'WRONG_USAGE',
+        message: expect.stringMatching(
+          `^${join(folder, 'own.json')} holds a number at \\.a\\[0\\]\\.id that`,
+        ),
+      }),
+    );
+    expect(readSettingsArgument('settings', '{"a": 9007199254740991}', folder)).toEqual({ a: 2 ** 53 - 1 });
   });
 
   it.each([['{'], ['null'], ['3'], ['"S3CRET"'], ['[]'], ['']])('refuses %j without quoting it', (value) => {
