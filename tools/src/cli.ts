@@ -2,7 +2,7 @@
  * `handlerkit`: reads the command line, runs the command, and sets the exit code: 0 done, 1 failed, 2 wrong usage,
  * 130 interrupted. Nothing else in the tool reads argv or sets exit codes.
  */
-import { readFileSync, realpathSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
 import type { Argv } from 'yargs';
 import yargs from 'yargs';
 import { registerCommands } from './commands/index.ts';
@@ -19,6 +19,7 @@ import {
 } from './errors.ts';
 import type { CommandContext, ToolDeps } from './tool-deps.ts';
 import { createToolDeps } from './tool-deps.ts';
+import { readToolVersion } from './tool-version.ts';
 import { createUi } from './ui.ts';
 import { explainUsage, findRepeated } from './usage-text.ts';
 
@@ -113,7 +114,7 @@ function buildParser(argv: readonly string[]): Argv {
     .demandCommand(1, NO_COMMAND)
     .help()
     .alias('help', 'h')
-    .version(readVersion())
+    .version(readToolVersion())
     .wrap(110)
     .exitProcess(false)
     .fail((message: string | null | undefined, thrown: Error | undefined, current: Argv) => {
@@ -130,13 +131,6 @@ function hasFlag(argv: readonly string[], name: string): boolean {
   const end = argv.indexOf('--');
   const words = end === -1 ? argv : argv.slice(0, end);
   return words.some((word) => word === `--${name}` || word === `--${name}=true`);
-}
-
-function readVersion(): string {
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
-  const description: unknown = JSON.parse(text);
-  const isDescription = typeof description === 'object' && description !== null && 'version' in description;
-  return isDescription ? String(description.version) : 'unknown';
 }
 
 /** True when this file is the program, not a module that the program imports. */

@@ -1,14 +1,18 @@
 /** What a command gets from the world: streams, environment, time, signals. A test gives others. */
 import { extname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { isatty } from 'node:tty';
 import { fileURLToPath } from 'node:url';
 import type { ToolError } from './errors.ts';
+import type { Terminal } from './scaffold/questions.ts';
 import type { Output, Ui } from './ui.ts';
 import { watchOutput } from './watched-output.ts';
 
 export interface ToolDeps {
   readonly stdout: Output;
   readonly stderr: Output;
+  /** Where questions can be asked; `undefined` when nobody sits there. */
+  readonly terminal: Terminal | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Folder that relative paths of the command line start from. */
   readonly cwd: string;
@@ -47,6 +51,11 @@ export function createToolDeps(): ToolDeps {
   return {
     stdout: output.stdout,
     stderr: process.stderr,
+    // A getter: to touch stdin is to open it, and only questions need it.
+    get terminal() {
+      const isTerminal = isatty(0) && isatty(2);
+      return isTerminal ? { input: process.stdin, output: process.stderr } : undefined;
+    },
     env: process.env,
     cwd: process.cwd(),
     uid: process.getuid?.() ?? -1,

@@ -13,6 +13,17 @@ export type Run = (action: (context: CommandContext) => Promise<void>) => void;
 /** Adds every command to the parser. Loads none of them. */
 export function registerCommands(parser: Argv, run: Run): void {
   parser.command(
+    'init <folder>',
+    'Make a new project: a handler with its test, ready to run',
+    async (init) => (await import('./init.ts')).builder(init),
+    (args) =>
+      run(async (context) => {
+        const { initCommand } = await import('./init.ts');
+        const { folder, publisher, type, description, packages, yes } = args;
+        await initCommand({ folder, publisher, type, description, packages, yes: yes === true }, context);
+      }),
+  );
+  parser.command(
     'pack [folder]',
     'Make one self-contained zip of an extension',
     async (pack) => (await import('./pack.ts')).builder(pack),
