@@ -16,8 +16,10 @@ export interface ListeningSocket {
 export interface SshdListener {
   readonly pid: number;
   readonly sockets: readonly ListeningSocket[];
-  /** Its command line, with the options that it was started with. */
-  readonly arguments: readonly string[];
+  /** The configuration file that it was told to read, when it was. */
+  readonly file: string | undefined;
+  /** True when it was told its ports or addresses at its start, whatever its configuration says. */
+  readonly hasOwnPorts: boolean;
 }
 
 /** All TCP sockets that listen, IPv4 and IPv6. None when the kernel does not tell. */
@@ -74,7 +76,15 @@ function readListener(
   if (SESSION_TITLE.test(words.join(' '))) return undefined;
   const held = heldSockets(host, pid, sockets);
   if (held.length === 0) return undefined;
-  return { pid, sockets: held, arguments: words.join(' ').split(/\s+/) };
+  return { pid, sockets: held, ...readOptions(words.join(' ').split(/\s+/)) };
+}
+
+/** Looks for `-f FILE`, `-p PORT` and `-o Port=PORT` among the words of a command line. */
+function readOptions(words: readonly string[]): Pick<SshdListener, 'file' | 'hasOwnPorts'> {
+  const at = words.findIndex((word) => /^-D?f/.test(word));
+  const file = at < 0 ? undefined : words[at]?.replace(/^-D?f/, '') || words[at + 1];
+  const hasOwnPorts = words.some((word) => /^-p|^(-o)?(Port|ListenAddress)(=|$)/i.test(word));
+  return { file, hasOwnPorts };
 }
 
 function heldSockets(
