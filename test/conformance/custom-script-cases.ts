@@ -29,7 +29,7 @@ export function describeCustomScript(name: DriverName): void {
           '/data.bin': Buffer.from([0, 13, 10, 255]),
           '/with%20space.txt': 'spaced\n',
         });
-        driver = await openDriver(name, inject('customScriptZip'));
+        driver = await openDriver(name, inject('customScriptZip'), 'custom-script');
       });
       afterAll(async () => {
         await driver.close();

@@ -1,19 +1,23 @@
 /**
- * One way to run Custom Script, so that each rule is stated once and holds for all: in this process on a test machine,
+ * One way to run an extension, so that each rule is stated once and holds for all: in this process on a test machine,
  * or packed, on the local VM (overlay as root, relocated folders for everybody).
  */
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { extension, handler } from '@handlerkit/custom-script';
+import * as customScript from '@handlerkit/custom-script';
+import type { HandlerDefinition } from '@handlerkit/sdk';
 import type { Status } from '@handlerkit/sdk/contract';
 import {
   agentHandlerEnvironment,
+  formatHandlerFolder,
+  formatHandlerName,
   formatStatusFile,
   parseStatus,
   RUNTIME_POLICY_FILE,
   STATUS_FOLDER,
 } from '@handlerkit/sdk/contract';
 import { createTestMachine } from '@handlerkit/sdk/testing';
+import * as vmAccess from '@handlerkit/vm-access';
 import { createLocalVm } from '../local-vm.ts';
 
 export interface AppliedSettings {
@@ -33,7 +37,7 @@ export interface Driver {
   /** A new goal state with the same settings: the agent runs enable again. */
   reapply(): Promise<Outcome>;
   delete(): Promise<void>;
-  /** Text of a file below the extension's data folder (`custom-script`); `undefined` when it is not there. */
+  /** Text of a file below the extension's data folder; `undefined` when it is not there. */
   readData(path: string): string | undefined;
   /** Puts the extension policy of the VM's owner in place, as the agent does; `undefined` takes it away. */
   setPolicy(policy: unknown): void;
@@ -44,13 +48,23 @@ export interface Driver {
 
 export type DriverName = 'in process' | 'packed, overlay VM' | 'packed, relocated VM';
 
+/** The extensions that can be driven. */
+const SUBJECTS = { 'custom-script': customScript, 'vm-access': vmAccess } as const;
+/** Name of an extension's folder. */
+export type SubjectName = keyof typeof SUBJECTS;
+
 /** @param zip path of the packed extension. */
-export async function openDriver(name: DriverName, zip: string): Promise<Driver> {
-  if (name === 'in process') return openInProcess();
-  return openLocalVm(zip, name === 'packed, overlay VM' ? 'overlay' : 'relocated');
+export async function openDriver(name: DriverName, zip: string, subject: SubjectName): Promise<Driver> {
+  if (name === 'in process') return openInProcess(SUBJECTS[subject]);
+  return openLocalVm(zip, name === 'packed, overlay VM' ? 'overlay' : 'relocated', SUBJECTS[subject]);
 }
 
-async function openInProcess(): Promise<Driver> {
+interface Subject {
+  readonly handler: HandlerDefinition;
+  readonly extension: { readonly publisher: string; readonly type: string; readonly dataFolder: string };
+}
+
+async function openInProcess({ handler, extension }: Subject): Promise<Driver> {
   const machine = createTestMachine({ extension });
   const data = `/var/lib/waagent/${extension.dataFolder}`;
   let sequence = -1;
@@ -77,29 +91,38 @@ async function openInProcess(): Promise<Driver> {
   };
 }
 
-async function openLocalVm(zip: string, isolation: 'overlay' | 'relocated'): Promise<Driver> {
+async function openLocalVm(
+  zip: string,
+  isolation: 'overlay' | 'relocated',
+  { extension }: Subject,
+): Promise<Driver> {
+  const handlerName = formatHandlerName(extension.publisher, extension.type);
   const vm = await createLocalVm(isolation);
   let last: AppliedSettings = {};
   const set = async (settings: AppliedSettings): Promise<Outcome> => {
     last = settings;
     await vm.set(zip, settings);
-    const { sequenceNumber: sequence } = await vm.show();
-    const file = join(vm.agentFolder(), `${HANDLER}-1.0.0`, STATUS_FOLDER, formatStatusFile(sequence));
+    const { sequenceNumber: sequence } = await vm.show(extension.type);
+    const file = join(
+      vm.agentFolder(),
+      formatHandlerFolder(handlerName, '1.0.0'),
+      STATUS_FOLDER,
+      formatStatusFile(sequence),
+    );
     return { status: parseStatus(readFileSync(file, 'utf8'), file), sequence };
   };
   const dataPath = (path: string): string => join(vm.agentFolder(), extension.dataFolder, path);
   return {
     apply: set,
     reapply: () => set(last),
-    delete: () => vm.delete(),
-    setPolicy: (policy) => writePolicy(join(vm.agentFolder(), `${HANDLER}-1.0.0`), policy),
+    delete: () => vm.delete(extension.type),
+    setPolicy: (policy) =>
+      writePolicy(join(vm.agentFolder(), formatHandlerFolder(handlerName, '1.0.0')), policy),
     readData: (path) => (existsSync(dataPath(path)) ? readFileSync(dataPath(path), 'utf8') : undefined),
     modeOf: (path) => modeOf(dataPath(path)),
     close: () => vm.remove(),
   };
 }
-
-const HANDLER = `${extension.publisher}.${extension.type}`;
 
 function writePolicy(handlerFolder: string, policy: unknown): void {
   const file = join(agentHandlerEnvironment(handlerFolder, '/var/log').configFolder, RUNTIME_POLICY_FILE);
