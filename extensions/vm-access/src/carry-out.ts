@@ -28,15 +28,15 @@ export interface StepRun {
  */
 export async function carryOut(run: StepRun): Promise<EnableResult> {
   const { log, stepped, status } = run;
-  const states: State[] = run.steps.map((step) => ({ step, name: step.name, changes: new Set() }));
-  await planAll(states, stepped);
+  const states: State[] = run.steps.map(({ name }) => ({ name, changes: new Set() }));
+  const steps = await planAll(run, states);
   run.onBegin();
   const undo = createUndoList(log);
   try {
-    for (const state of states) {
+    for (const { planned, state } of steps) {
       stepped.context.signal.throwIfAborted();
       await status.transitioning(state.name, describeSteps(states, 'working'));
-      await act(state, undo, run);
+      await act(planned, state, undo, run);
     }
   } catch (thrown) {
     stepped.beginTakingBack();
@@ -55,32 +55,44 @@ export async function carryOut(run: StepRun): Promise<EnableResult> {
 
 /** A step on its way. */
 interface State extends StepState {
-  readonly step: StepPlan;
   /** What it has given to be taken back or cleared away. */
   readonly changes: Set<string>;
-  planned?: PlannedStep;
   report?: StepState['report'] & object;
   error?: HandlerError;
   left?: readonly string[];
 }
 
 /** Plans every step, also after one that cannot be planned, so that everything that is wrong is told at once. */
-async function planAll(states: readonly State[], { context }: SteppedContext): Promise<void> {
-  for (const state of states) {
-    context.signal.throwIfAborted();
+async function planAll(run: StepRun, states: readonly State[]): Promise<readonly ReadyStep[]> {
+  const { signal } = run.stepped.context;
+  const ready: ReadyStep[] = [];
+  for (const [index, state] of states.entries()) {
+    signal.throwIfAborted();
     try {
-      state.planned = await state.step.plan();
+      const planned = await run.steps[index]?.plan();
+      if (planned !== undefined) ready.push({ planned, state });
     } catch (thrown) {
-      context.signal.throwIfAborted();
+      signal.throwIfAborted();
       state.error = toHandlerError(thrown);
     }
   }
   const first = states.find(({ error }) => error !== undefined)?.error;
   if (first !== undefined) throw failure(states, first, 'planned');
+  return ready;
 }
 
-async function act(state: State, undo: UndoList, { log, stepped }: StepRun): Promise<void> {
-  const { step, changes } = state;
+interface ReadyStep {
+  readonly planned: PlannedStep;
+  readonly state: State;
+}
+
+async function act(
+  planned: PlannedStep,
+  state: State,
+  undo: UndoList,
+  { log, stepped }: StepRun,
+): Promise<void> {
+  const { name, changes } = state;
   const noted: Undo = {
     add: (what, action) => {
       changes.add(what);
@@ -92,9 +104,8 @@ async function act(state: State, undo: UndoList, { log, stepped }: StepRun): Pro
     },
   };
   try {
-    const planned = step.isPlannedAgain || state.planned === undefined ? await step.plan() : state.planned;
     state.report = await planned.act(noted);
-    log.info('step carried out', { step: step.name, changed: state.report.changed });
+    log.info('step carried out', { step: name, changed: state.report.changed });
   } catch (thrown) {
     const { signal } = stepped.context;
     // What fails because the run is to end is not the step's fault.
@@ -113,10 +124,9 @@ function markLeft(states: readonly State[], left: readonly string[]): void {
 
 /** The error for the status: what failed, then what became of the changes. Its first line is the reason. */
 function failure(states: readonly State[], error: HandlerError, phase: RunPhase): HandlerError {
-  const errors = states.flatMap((state) => (state.error === undefined ? [] : [state]));
-  const texts = errors.map((state) => `${state.name}: ${state.error?.message}`);
+  const reasons = listReasons(states);
   // The end that was asked for from outside is nobody's fault, and no step's.
-  const reasons = errors.length === 0 ? [error.message] : [...new Set(texts)];
+  if (reasons.length === 0) reasons.push(error.message);
   const left = states.flatMap((state) => state.left ?? []);
   return new HandlerError(error.code, [...reasons, describeChanges(states, phase, left)].join('\n'), {
     cause: error,
@@ -125,6 +135,15 @@ function failure(states: readonly State[], error: HandlerError, phase: RunPhase)
     exitCode: error.exitCode,
     substatus: [...describeSteps(states, phase), ...error.substatus],
   });
+}
+
+/** `account, sudo: the reason`, one line for each. */
+function listReasons(states: readonly State[]): string[] {
+  const names = new Map<string, Set<string>>();
+  for (const { name, error } of states) {
+    if (error !== undefined) names.set(error.message, (names.get(error.message) ?? new Set()).add(name));
+  }
+  return [...names].map(([message, own]) => `${[...own].join(', ')}: ${message}`);
 }
 
 function describeChanges(states: readonly State[], phase: RunPhase, left: readonly string[]): string {

@@ -49,16 +49,7 @@ describe('a run', () => {
     const { status, exitCode } = await enable(ALL);
     expect(steps.trace).toEqual([
       ...TITLES.map((title) => `plan ${title}`),
-      'act account',
-      'act password',
-      'act sudo',
-      'act ssh key',
-      'act reset',
-      // What it was planned from is another thing after the reset.
-      'plan password login',
-      'act password login',
-      'act firewall',
-      'act repair',
+      ...TITLES.map((title) => `act ${title}`),
       ...TITLES.map((title) => `finish ${title}`),
     ]);
     expect([exitCode, status?.status, status?.code]).toEqual([0, 'success', 0]);
@@ -117,6 +108,9 @@ describe('a run', () => {
     expect(steps.requests.get('sudo')).toMatchObject({ passwordless: false, hasPassword: true });
     expect(steps.requests.get('ssh key')).toMatchObject({ key: KEY, removePriorKeys: true });
     expect(steps.requests.get('repair')).toBe('mnt/data');
+    expect(steps.requests.get('password login')).toEqual({ username: 'alice', afterReset: false });
+    await enable({ protected: { ...hidden, reset_ssh: true } }, {}, { sequence: 1 });
+    expect(steps.requests.get('password login')).toEqual({ username: 'alice', afterReset: true });
   });
 
   it('that finds everything as it was asked for says so', async () => {
@@ -213,6 +207,11 @@ describe('a step that fails', () => {
     expect(status?.message).toBe(
       'Enable failed: ssh key: planning ssh key failed\ndisk: planning repair failed\nNothing was changed.',
     );
+  });
+
+  it('to be planned for the same reason as another is told with it', async () => {
+    const { status } = await enable(ALL, { failPlan: ['account', 'sudo', 'repair'], planReason: 'it' });
+    expect(status?.message).toBe('Enable failed: account, sudo, disk: it failed\nNothing was changed.');
   });
 
   it('names what could not be taken back, and takes back all else', async () => {

@@ -11,11 +11,6 @@ import type { PlannedStep, StepContext, StepName } from './step.ts';
 export interface StepPlan {
   readonly name: StepName;
   plan(): Promise<PlannedStep>;
-  /**
-   * True when an earlier step changes what this one was planned from: it is planned with all others, to find what is
-   * wrong before anything is changed, and once more before it acts.
-   */
-  readonly isPlannedAgain: boolean;
 }
 
 /** What the settings alone do not say. */
@@ -33,8 +28,8 @@ export function listSteps(
 ): readonly StepPlan[] {
   const { account, removeUser, sshd, disk } = settings;
   const steps: StepPlan[] = [];
-  const add = (name: StepName, plan: () => Promise<PlannedStep>, isPlannedAgain = false): void => {
-    steps.push({ name, plan, isPlannedAgain });
+  const add: AddStep = (name, plan) => {
+    steps.push({ name, plan });
   };
   if (removeUser !== undefined) add('account', () => planners.planRemoval(context, removeUser));
   if (account !== undefined) addAccount(add, context, account, facts, planners);
@@ -42,8 +37,8 @@ export function listSteps(
   if (sshd === 'restore') add('sshd', () => planners.planSshdRestore(context));
   if (account?.password !== undefined) {
     const { username } = account;
-    // After a reset or a restore the configuration is another one.
-    add('sshd', () => planners.planSshdPassword(context, { username }), sshd !== undefined);
+    const afterReset = sshd !== undefined;
+    add('sshd', () => planners.planSshdPassword(context, { username, afterReset }));
   }
   if (sshd !== undefined) {
     add('firewall', () => planners.planFirewall(context, () => readPorts(context, planners)));

@@ -51,7 +51,10 @@ export interface Planners {
   ): Promise<PlannedStep>;
   planSudo(context: StepContext, request: SudoRequest): Promise<PlannedStep>;
   planSshKey(context: StepContext, request: KeyRequest): Promise<PlannedStep>;
-  planSshdPassword(context: StepContext, request: { readonly username: string }): Promise<PlannedStep>;
+  planSshdPassword(
+    context: StepContext,
+    request: { readonly username: string; readonly afterReset: boolean },
+  ): Promise<PlannedStep>;
   planSshdReset(context: StepContext): Promise<PlannedStep>;
   planSshdRestore(context: StepContext): Promise<PlannedStep>;
   /** Ports on which sshd listens; none when it is not installed. */
