@@ -7,6 +7,9 @@ import { findUserAccount } from '@handlerkit/sdk';
 import type { Distro } from './distro.ts';
 import { readDistro } from './distro.ts';
 import type { ExpirationDate } from './expiration.ts';
+import { planSshdPassword } from './sshd-password.ts';
+import { planSshdReset, planSshdRestore } from './sshd-reset.ts';
+import { readSshdPorts } from './sshd-service.ts';
 import type { PlannedStep, StepContext } from './step.ts';
 
 /** A user of the VM. */
@@ -65,4 +68,11 @@ export interface Planners {
 }
 
 /** The planners of the real steps that are there. */
-export const PLANNERS: Partial<Planners> = { readDistro, findAccount: findUserAccount };
+export const PLANNERS: Partial<Planners> = {
+  readDistro,
+  findAccount: findUserAccount,
+  planSshdPassword,
+  planSshdReset,
+  planSshdRestore,
+  readSshdPorts,
+};
