@@ -4,7 +4,7 @@
  */
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
-import type { ExecResult, Host } from '@handlerkit/sdk';
+import type { ExecResult, Host, UserAccount } from '@handlerkit/sdk';
 import { accessError } from './errors.ts';
 
 /** How a program is run. */
@@ -17,6 +17,10 @@ export interface CommandOptions {
   readonly accept?: readonly number[];
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** Bytes of its output that are kept, from the end; default: 64 KiB. */
+  readonly tailBytes?: number;
+  /** Who runs it, with the groups of that user; default: who runs this process. */
+  readonly user?: Pick<UserAccount, 'name' | 'uid' | 'gid'>;
 }
 
 /** Runs `argv` to its end and gives what it printed; `argv[0]` is a bare name or an absolute path. */
@@ -59,13 +63,15 @@ export function createRunCommand(
     if (program === undefined) {
       throw accessError('PROGRAM_MISSING', `this VM has no program ${name}; install it and try again`);
     }
-    const { stdin, timeoutMs = DEFAULT_TIMEOUT_MS, accept = [0], env = {}, cwd } = options;
+    const { stdin, timeoutMs = DEFAULT_TIMEOUT_MS, accept = [0], env = {}, cwd, tailBytes, user } = options;
     const result = await host.exec([program, ...args], {
       env: { PATH: PROGRAM_FOLDERS.join(':'), LC_ALL: 'C', ...env },
       timeoutMs,
       signal,
       ...(stdin === undefined ? {} : { stdin }),
       ...(cwd === undefined ? {} : { cwd }),
+      ...(tailBytes === undefined ? {} : { tailBytes }),
+      ...(user === undefined ? {} : { user }),
     });
     if (result.aborted) throw signal.reason;
     if (result.exitCode !== null && accept.includes(result.exitCode) && !result.timedOut) return result;

@@ -14,6 +14,18 @@ export const STATUS_CODES = {
   CONFIGURATION_INVALID: 10,
   /** The account that an earlier step has made or found is gone. */
   ACCOUNT_MISSING: -3,
+  /** The public key is none that sshd can use. */
+  SSH_KEY_INVALID: 30,
+  /** sshd would not look at the key: its configuration says so. */
+  SSH_KEY_NOT_LOOKED_AT: 31,
+  /** A folder or file on the way is a link, a device, somebody else's, or has another name too. */
+  PATH_UNSAFE: 32,
+  /** A folder or file is there, but cannot serve its purpose. */
+  PATH_UNUSABLE: 33,
+  /** Somebody else changed the same file at the same time. */
+  FILE_BUSY: 34,
+  /** The file of keys is not what it was to become, or its user cannot read it. */
+  SSH_KEY_NOT_VERIFIED: -30,
   /** The VM has no SSH server. */
   SSHD_MISSING: 53,
   /** sshd refuses the configuration that is on the VM. */
@@ -28,6 +40,16 @@ export const STATUS_CODES = {
   SSHD_NOT_RUNNING: -41,
   /** sshd's configuration is not what it was to become. */
   SSHD_NOT_VERIFIED: -42,
+  /** A firewall does not let the port of sshd through, and it could not be made to. */
+  FIREWALL_NOT_OPENED: -50,
+  /** The VM has no such disk, or none that can be repaired. */
+  DISK_UNKNOWN: 60,
+  /** Programs use the disk, so it cannot be unmounted. */
+  DISK_IN_USE: 61,
+  /** A file system is damaged, or could not be checked. */
+  DISK_DAMAGED: -60,
+  /** The disk could not be mounted again. */
+  DISK_NOT_MOUNTED: -61,
   /** A program that the step needs is not on the VM. */
   PROGRAM_MISSING: 52,
   /** A program of the system failed or took too long. */
@@ -50,5 +72,6 @@ export function accessError(
 const EXIT_CODE_OF: Partial<Record<AccessErrorName, number>> = {
   CONFIGURATION_INVALID: EXIT_CODES.configurationError,
   PROGRAM_MISSING: EXIT_CODES.dependencyMissing,
+  SSH_KEY_INVALID: EXIT_CODES.configurationError,
   SSHD_MISSING: EXIT_CODES.dependencyMissing,
 };
