@@ -1,5 +1,5 @@
 import { execFile, spawnSync } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -25,14 +25,55 @@ describe('the command line', () => {
     for (const command of ['handlerkit pack [folder]', 'handlerkit vm']) expect(stdout).toContain(command);
   });
 
-  it.each([['set'], ['list'], ['show'], ['instance-view'], ['logs'], ['delete'], ['reset']])(
-    'shows an example in the help of vm %s',
-    async (command) => {
-      const { exitCode, stdout, stderr } = await runCli(['vm', command, '--help']);
+  it('shows an example of itself in the help of every command', async () => {
+    const commands = [
+      ...(await commandsOf([])),
+      ...(await commandsOf(['vm'])),
+      ...(await commandsOf(['fabric'])),
+    ];
+    expect(commands.length).toBeGreaterThan(18);
+    for (const words of commands) {
+      const { exitCode, stdout, stderr } = await runCli([...words, '--help']);
       expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
-      expect(stdout).toMatch(new RegExp(`Examples?:\\n  handlerkit vm ${command}`));
-    },
-  );
+      // A group lists its commands; the script of `completion` says at its top how it is used.
+      if (/^Commands:$|^# Installation:/m.test(stdout)) continue;
+      expect(stdout).toMatch(new RegExp(`Examples?:\\n  handlerkit ${words.join(' ')}`));
+    }
+  });
+
+  it.each([40, 60, 80])('keeps its help within a terminal of %i columns', async (columns) => {
+    for (const words of [[], ['vm'], ['vm', 'set'], ['deploy']]) {
+      const { stdout } = await runCli([...words, '--help'], { columns });
+      const tooLong = stdout
+        .split('\n')
+        .filter((line) => line.length > columns && line.trim().includes('  '));
+      expect(tooLong, words.join(' ')).toEqual([]);
+    }
+  });
+
+  it('completes commands, options and their values in bash', async () => {
+    const script = join(folder, 'completion.bash');
+    const program = join(folder, 'handlerkit');
+    await writeFile(
+      program,
+      `#!/bin/sh\nexec '${process.execPath}' ${NODE_OPTIONS.join(' ')} '${CLI}' "$@"\n`,
+      { mode: 0o755 },
+    );
+    const env = { ...process.env, PATH: `${folder}:${process.env.PATH}`, SHELL: '/bin/bash' };
+    await writeFile(script, spawnSync(program, ['completion'], { env }).stdout);
+    const complete = (...words: string[]): string[] => {
+      const text = `. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _handlerkit_yargs_completions; printf '%s\\n' "\${COMPREPLY[@]}"`;
+      const { stdout } = spawnSync('bash', ['-c', text, 'bash', script, 'handlerkit', ...words], {
+        env,
+        encoding: 'utf8',
+      });
+      return stdout.trim().split('\n');
+    };
+    expect(complete('p')).toEqual(['pack']);
+    expect(complete('vm', 'in')).toEqual(['instance-view']);
+    expect(complete('vm', 'set', '--prot')).toEqual(['--protected-settings']);
+    expect(complete('vm', 'set', '--agent', 'w')).toEqual(['waagent']);
+  });
 
   it('prints the version of the package', async () => {
     expect((await runCli(['--version'])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
@@ -170,4 +211,13 @@ function runProgram(
   const words = ['-c', script, 'sh', process.execPath, ...NODE_OPTIONS, CLI, ...argv];
   const { status, stdout, stderr } = spawnSync('/bin/sh', words, { cwd: folder, encoding: 'utf8' });
   return { status, stdout, stderr };
+}
+
+/** The commands that a help lists, each as its words. */
+async function commandsOf(group: readonly string[]): Promise<string[][]> {
+  const { stdout } = await runCli([...group, '--help']);
+  const list = /^Commands:\n((?: {2}.*\n)+)/m.exec(stdout)?.[1] ?? '';
+  return [...list.matchAll(/^ {2}handlerkit ((?:[a-z-]+ ?)+)/gm)].map((match) =>
+    (match[1] ?? '').trim().split(' '),
+  );
 }

@@ -72,7 +72,7 @@ async function runCommandLine(argv: readonly string[], context: CommandContext):
     );
   }
   const actions: ((context: CommandContext) => Promise<void>)[] = [];
-  const parser = buildParser(argv);
+  const parser = buildParser(argv, context.deps.stdout.columns);
   registerCommands(parser, (action) => {
     actions.push(action);
   });
@@ -89,7 +89,7 @@ async function runCommandLine(argv: readonly string[], context: CommandContext):
   for (const action of actions) await action(context);
 }
 
-function buildParser(argv: readonly string[]): Argv {
+function buildParser(argv: readonly string[], columns: number | undefined): Argv {
   const parser: Argv = yargs([])
     .scriptName('handlerkit')
     .locale('en')
@@ -112,10 +112,11 @@ function buildParser(argv: readonly string[]): Argv {
     .strict()
     .recommendCommands()
     .demandCommand(1, NO_COMMAND)
+    .completion('completion', 'Print a script that completes commands and options in bash or zsh')
     .help()
     .alias('help', 'h')
     .version(readToolVersion())
-    .wrap(110)
+    .wrap(helpWidth(columns))
     .exitProcess(false)
     .fail((message: string | null | undefined, thrown: Error | undefined, current: Argv) => {
       // A command's own errors come through its promise; here are those of the command line.
@@ -126,6 +127,14 @@ function buildParser(argv: readonly string[]): Argv {
 }
 
 const NO_COMMAND = 'Name a command.';
+
+/** The terminal's width, within what can be read: a longer line is hard to follow, and a shorter one breaks words. */
+function helpWidth(columns: number | undefined): number {
+  return Math.max(NARROWEST, Math.min(columns ?? WIDEST, WIDEST));
+}
+
+const NARROWEST = 40;
+const WIDEST = 110;
 
 function hasFlag(argv: readonly string[], name: string): boolean {
   const end = argv.indexOf('--');

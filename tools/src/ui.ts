@@ -9,6 +9,8 @@ import { OUTPUT_FAILED, type ToolError } from './errors.ts';
 export interface Output {
   write(text: string): unknown;
   readonly isTTY?: boolean | undefined;
+  /** Width of the terminal; `undefined` elsewhere. */
+  readonly columns?: number | undefined;
 }
 
 export interface UiOptions {

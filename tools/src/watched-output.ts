@@ -25,6 +25,9 @@ export function watchOutput(stdout: NodeJS.WriteStream, stderr: NodeJS.WriteStre
       get isTTY() {
         return stdout.isTTY;
       },
+      get columns() {
+        return stdout.columns;
+      },
       write: (text) => {
         // Node tells of a failed write to a file by throwing, of one to a pipe by an event.
         try {
