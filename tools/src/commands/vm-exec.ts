@@ -2,7 +2,8 @@
  * `handlerkit vm exec`: a shell, or one command, in the VM, with the streams of the tool. Its exit code is the tool's. It has
  * the environment of a login, and nothing of the tool's own but the type of the terminal.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
+import { posix } from 'node:path';
 import { isatty } from 'node:tty';
 import { EXIT_PASSED_ON, ToolError, usageError } from '../errors.ts';
 import type { CommandContext } from '../tool-deps.ts';
@@ -30,8 +31,10 @@ export async function vmExec(options: VmExecOptions, context: CommandContext): P
   }
   const exitCode = await withLocalVm(options.vm, context, async (vm) => {
     sayLimits(vm, context);
+    const argv = argvOf(options.command, vm, onTerminal);
+    requireProgram(argv[0], vm);
     const result = await vm.machine.attach({
-      argv: argvOf(options.command, vm, onTerminal),
+      argv,
       cwd: vm.machine.libFolder,
       env: loginEnvironment(vm, deps.env),
       onTerminal,
@@ -55,6 +58,32 @@ function argvOf(
 ): readonly [string, ...string[]] {
   if (program !== undefined) return [program, ...args];
   return [shellOf(vm), ...(onTerminal ? ['-l'] : [])];
+}
+
+/**
+ * Says what is amiss with a program before the VM's entrance does, in its own name and words. Throws `COMMAND_NOT_FOUND` or
+ * `COMMAND_NOT_EXECUTABLE`, with the exit codes of a shell.
+ */
+function requireProgram(program: string, { machine }: LocalVm): void {
+  const paths = program.includes('/')
+    ? [posix.resolve(machine.libFolder, program)]
+    : PATH.split(':').map((folder) => `${folder}/${program}`);
+  const files = paths.flatMap((path) => {
+    const found = statSync(machine.hostPath(path), { throwIfNoEntry: false });
+    return found?.isFile() === true ? [{ path, mode: found.mode }] : [];
+  });
+  if (files.some(({ mode }) => (mode & 0o111) !== 0)) return;
+  const [file] = files;
+  if (file === undefined) {
+    throw new ToolError('COMMAND_NOT_FOUND', `There is no program ${JSON.stringify(program)} in the VM.`, {
+      hint: `Programs are looked for in ${PATH}. What only a shell knows: handlerkit vm exec -- sh -c '…'`,
+      exitCode: 127,
+    });
+  }
+  throw new ToolError('COMMAND_NOT_EXECUTABLE', `${file.path} in the VM is not executable.`, {
+    hint: `Make it so, or name the program that reads it: handlerkit vm exec -- sh ${file.path}`,
+    exitCode: 126,
+  });
 }
 
 function shellOf({ machine }: LocalVm): string {

@@ -111,6 +111,25 @@ describe('vm exec', { timeout: 10_000 }, () => {
     }
   });
 
+  it.each([
+    ['nosuchprog', 127, 'error COMMAND_NOT_FOUND: There is no program "nosuchprog" in the VM.'],
+    ['./nosuchprog', 127, 'error COMMAND_NOT_FOUND: There is no program "./nosuchprog" in the VM.'],
+    ['/etc', 127, 'error COMMAND_NOT_FOUND: There is no program "/etc" in the VM.'],
+    ['/etc/passwd', 126, 'error COMMAND_NOT_EXECUTABLE: /etc/passwd in the VM is not executable.'],
+  ])(
+    'says in its own words that %s cannot be run, with the exit code %i of a shell',
+    async (name, code, words) => {
+      for (const isolation of noOverlay === undefined ? ['overlay', 'relocated'] : ['relocated']) {
+        const at = ['--vm', isolation];
+        const result = await vm(['exec', '--isolation', isolation, ...at, '--', name]);
+        expect(result.stderr).toContain(words);
+        expect(result.stderr).not.toMatch(/nsenter|setpriv/);
+        expect(result.exitCode).toBe(code);
+        await vm(['reset', ...at]);
+      }
+    },
+  );
+
   it('prints the output as a document, for a relocated VM too', async () => {
     const result = await vm([
       'exec',

@@ -16,13 +16,13 @@ import { clearStopOrder, type Inspection, type InspectRequest, openInspection } 
 import { formatInstanceView, provisioningState } from '../vm/instance-view.ts';
 import type { LocalVm, ViewedExtension, VmChoice } from '../vm/local-vm.ts';
 import { sayExplanations, sayLimits, viewExtensions, withLocalVm } from '../vm/local-vm.ts';
-import type { Network } from '../vm/machine.ts';
 import type { StatedIdentity } from '../vm/package-identity.ts';
 import { readPackageIdentity } from '../vm/package-identity.ts';
 import type { SettingsObject } from '../vm/settings-argument.ts';
 import { describeExposure, readSettingsArgument, settingsSource } from '../vm/settings-argument.ts';
 import type { StoredExtension } from '../vm/store.ts';
 import { readStore } from '../vm/store.ts';
+import { describeLoopbackOnly } from '../vm/vm-network.ts';
 import { relayWords } from './vm-relay.ts';
 import { printViews, waitUntilFinal } from './vm-set-wait.ts';
 
@@ -113,15 +113,12 @@ async function setOnce(options: VmSetOptions, round: SetRound, context: CommandC
         : await viewExtensions(vm, readStore(vm.folder));
       sayExplanations(views, context);
       printViews(views, context);
-      refuseFailure(views, stored, options.wait && !round.isOver(), vm.machine.network);
+      refuseFailure(views, stored, options.wait && !round.isOver(), vm.machine);
     });
   });
 }
 
 const DEFAULT_PORT = 9229;
-
-const NO_NETWORK_HINT =
-  '. The VM has no network but loopback: if the extension needs one, add --network host.';
 
 /** Before a VM is made: a slip of the finger should leave nothing behind. */
 async function checkPackage(source: string, isFolder: boolean, stated: StatedIdentity): Promise<void> {
@@ -204,7 +201,7 @@ function refuseFailure(
   views: readonly ViewedExtension[],
   extension: StoredExtension,
   isFinal: boolean,
-  network: Network,
+  { network, agent }: LocalVm['machine'],
 ): void {
   const view = views.find((one) => one.name === extension.name);
   if (view === undefined) return;
@@ -212,7 +209,7 @@ function refuseFailure(
   if (state === 'Succeeded' || (state === 'Updating' && !isFinal)) return;
   const message = formatInstanceView(view).statuses[0]?.message;
   throw new ToolError('EXTENSION_FAILED', `"${extension.name}" failed: ${firstLine(message)}`, {
-    hint: `Look into its logs: handlerkit vm logs ${extension.name}${network === 'loopback' ? NO_NETWORK_HINT : ''}`,
+    hint: `Look into its logs: handlerkit vm logs ${extension.name}${network === 'loopback' ? `. ${describeLoopbackOnly(agent)}` : ''}`,
   });
 }
 

@@ -424,6 +424,7 @@ describe('the other commands of the VM', () => {
       const result = await vm([...words, '--vm', '.']);
       expect(result.exitCode).toBe(1);
       expect(result.stderr).toContain('error VM_FOLDER_NOT_OURS: ');
+      expect(result.stderr).toContain('Try: Name an empty folder, or one that does not exist: --vm DIR');
     }
     expect(readFileSync(join(folder, 'precious.txt'), 'utf8')).toBe('x');
   });

@@ -57,7 +57,8 @@ function flockDescriptor(
       reject(
         new MachineError(
           'vm-locked',
-          `Another handlerkit process has held ${path} for ${PATIENCE_SECONDS} seconds. Wait for it, or end it.`,
+          `Another handlerkit process has held ${path} for ${PATIENCE_SECONDS} seconds.`,
+          'Wait for that process, or end it, and run the command again.',
         ),
       );
     });

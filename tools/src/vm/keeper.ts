@@ -111,7 +111,8 @@ export async function endKeeper(keeper: KeeperRecord): Promise<void> {
     if (performance.now() > until) {
       throw new MachineError(
         'vm-processes-left',
-        `Process ${keeper.pid}, which holds the VM, does not end. A process of the VM may hang in the kernel; try again later.`,
+        `Process ${keeper.pid}, which holds the VM, does not end. A process of the VM may hang in the kernel.`,
+        'Run the command again later; a restart of this machine ends it in any case.',
       );
     }
     await delay(2);
@@ -149,5 +150,6 @@ function unavailable(complaints: string): MachineError {
   return new MachineError(
     'vm-overlay-unavailable',
     said === '' ? 'The VM ended while it was starting.' : said,
+    'Use a machine that lets root make namespaces and overlay mounts, or do without an overlay: --isolation relocated',
   );
 }

@@ -63,7 +63,9 @@ export async function openLocalVm(choice: VmChoice, context: CommandContext): Pr
   const searchPath = deps.env.PATH ?? '';
   const { isolation = 'auto', network, agent } = choice;
   const rootfs =
-    choice.rootfs === undefined ? undefined : readRootfs(resolve(deps.cwd, choice.rootfs), stateFolder);
+    choice.rootfs === undefined
+      ? undefined
+      : readRootfs(resolve(deps.cwd, choice.rootfs), stateFolder, deps.uid);
   if (agent === 'waagent' && network === 'host') throw needsOwnNetwork();
   const machine = await openMachine(
     { stateFolder, isolation, network, rootfs, agent },

@@ -18,9 +18,12 @@ export type MachineErrorCode =
 export class MachineError extends Error {
   override readonly name = 'MachineError';
   readonly code: MachineErrorCode;
+  /** What to do next, one sentence or more. */
+  readonly hint: string;
 
-  constructor(code: MachineErrorCode, message: string) {
+  constructor(code: MachineErrorCode, message: string, hint: string) {
     super(message);
     this.code = code;
+    this.hint = hint;
   }
 }

@@ -151,7 +151,8 @@ export function deleteState(state: MachineState): void {
   if (mounted !== undefined) {
     throw new MachineError(
       'vm-folder-in-use',
-      `${mounted.mountPoint} is a mount inside the VM's folder, so the folder is not deleted. Unmount it and try again.`,
+      `${mounted.mountPoint} is a mount inside the VM's folder, so the folder is not deleted.`,
+      `Unmount it and run the command again: umount ${mounted.mountPoint}`,
     );
   }
   const entries = readdirSync(state.folder).filter((entry) => entry !== MARK_FILE && entry !== LOCK_FILE);
@@ -184,14 +185,14 @@ function refuseForeign(state: MachineState): void {
   if (entries.includes(MARK_FILE)) {
     throw new MachineError(
       'vm-folder-damaged',
-      `${join(state.folder, MARK_FILE)} is damaged, or of another version of handlerkit, so nothing here is touched. ` +
-        `If this is a VM that you can do without, delete its folder by hand: rm -r ${state.folder}`,
+      `${join(state.folder, MARK_FILE)} is damaged, or of another version of handlerkit, so nothing here is touched.`,
+      `If this is a VM that you can do without, delete its folder by hand: rm -r ${state.folder}`,
     );
   }
   throw new MachineError(
     'vm-folder-not-ours',
-    `${state.folder} is not the folder of a VM: it holds ${JSON.stringify(other)} and no ${MARK_FILE} of handlerkit. ` +
-      'Name an empty folder or one that does not exist.',
+    `${state.folder} is not the folder of a VM: it holds ${JSON.stringify(other)} and no ${MARK_FILE} of handlerkit.`,
+    'Name an empty folder, or one that does not exist: --vm DIR',
   );
 }
 
@@ -202,7 +203,8 @@ function readRecord<T>(file: string, schema: z.ZodType<T>): T | undefined {
     if (isSystemError(error, 'EACCES')) {
       throw new MachineError(
         'vm-folder-not-ours',
-        `${file} belongs to another user. Use the VM as that user.`,
+        `${file} belongs to another user.`,
+        'Run the command as that user, or name another folder: --vm DIR',
       );
     }
     return undefined;

@@ -183,7 +183,8 @@ describe('the state folder', () => {
       const refusal = { code: 'vm-folder-damaged', message: expect.stringContaining(`${file} is damaged`) };
       await expect(openMachine({ stateFolder, isolation: 'auto' }, deps)).rejects.toMatchObject(refusal);
       const destroying = destroyMachine(stateFolder, deps);
-      await expect(destroying).rejects.toThrow(`by hand: rm -r ${stateFolder}`);
+      const hint = expect.stringContaining(`by hand: rm -r ${stateFolder}`);
+      await expect(destroying).rejects.toMatchObject({ hint });
       expect(readFileSync(file, 'utf8')).toBe(mark);
       writeFileSync(file, sound);
     },
@@ -200,6 +201,14 @@ describe('the state folder', () => {
     expect(again.kind).toBe('relocated');
     const other = openMachine({ stateFolder: join(rig.base, 'vm'), isolation: 'overlay' }, deps);
     await expect(other).rejects.toMatchObject({ code: 'vm-other-isolation' });
+    const withAgent = openMachine(
+      { stateFolder: join(rig.base, 'vm'), isolation: 'auto', agent: 'waagent' },
+      deps,
+    );
+    await expect(withAgent).rejects.toMatchObject({
+      code: 'vm-other-agent',
+      hint: `Reset it: handlerkit vm reset --vm ${join(rig.base, 'vm')}. Or name another folder: --vm DIR`,
+    });
   });
 
   it('may be missing when a VM is destroyed', async () => {

@@ -155,7 +155,8 @@ async function openLocked(
   if (mark.kind !== undefined && mark.kind !== wanted) {
     throw new MachineError(
       'vm-other-isolation',
-      `The VM in ${state.folder} was made with isolation "${mark.kind}", not "${wanted}". Reset it, or name another folder.`,
+      `The VM in ${state.folder} was made with isolation "${mark.kind}", not "${wanted}".`,
+      resetOrOther(state),
     );
   }
   mkdirSync(state.root, { recursive: true });
@@ -186,14 +187,16 @@ function adopt(state: MachineState, mark: Mark, { network, rootfs, agent }: Mach
   if (!isNew && rootfs !== undefined && rootfs !== mark.rootfs) {
     throw new MachineError(
       'vm-other-rootfs',
-      `The VM in ${state.folder} was made with the root file system of ${mark.rootfs ?? 'this machine'}, not ${rootfs}. Reset it, or name another folder.`,
+      `The VM in ${state.folder} was made with the root file system of ${mark.rootfs ?? 'this machine'}, not ${rootfs}.`,
+      resetOrOther(state),
     );
   }
   const ownAgent = mark.agent ?? 'embedded';
   if (!isNew && agent !== undefined && agent !== ownAgent) {
     throw new MachineError(
       'vm-other-agent',
-      `The VM in ${state.folder} was made with the agent "${ownAgent}", not "${agent}". Reset it, or name another folder.`,
+      `The VM in ${state.folder} was made with the agent "${ownAgent}", not "${agent}".`,
+      resetOrOther(state),
     );
   }
   return {
@@ -214,9 +217,13 @@ function refuseOverlayOnly(state: MachineState, mark: Mark): void {
   if (impliedKind(mark) === undefined) return;
   throw new MachineError(
     'vm-other-isolation',
-    `The VM in ${state.folder} shares this machine's network and root file system, as its isolation is "relocated". ` +
-      '--network loopback, --rootfs and --agent waagent need an overlay VM, and that needs root.',
+    `The VM in ${state.folder} shares this machine's network and root file system, as its isolation is "relocated".`,
+    'For --network loopback, --rootfs and --agent waagent run the command as root, on a new VM: --vm DIR',
   );
+}
+
+function resetOrOther({ folder }: MachineState): string {
+  return `Reset it: handlerkit vm reset --vm ${folder}. Or name another folder: --vm DIR`;
 }
 
 async function whileEnded(

@@ -18,6 +18,7 @@ import { childrenOf, isAlive, kernelBootId, kill, listProcesses, readProcess } f
 import type { OpenMachine } from './machine.ts';
 import { MachineError } from './machine-error.ts';
 import {
+  type AgentKind,
   type KeeperRecord,
   listLayers,
   type MachineState,
@@ -27,7 +28,7 @@ import {
 } from './machine-state.ts';
 import { resolveUnder } from './root-path.ts';
 import type { SystemTools } from './system-tools.ts';
-import { addFabricAddresses } from './vm-network.ts';
+import { addFabricAddresses, describeLoopbackOnly } from './vm-network.ts';
 import { createServices, hasServices } from './vm-process.ts';
 
 /**
@@ -61,8 +62,8 @@ export async function openOverlay(
     if (network !== undefined && keeper.network !== network) {
       throw new MachineError(
         'vm-other-network',
-        `The VM in ${state.folder} is running with network "${keeper.network}", not "${network}". ` +
-          'Wait until its handlers have ended, or reboot it.',
+        `The VM in ${state.folder} is running with network "${keeper.network}", not "${network}".`,
+        `Wait until its handlers have ended, or reboot it: handlerkit vm reboot --vm ${state.folder}`,
       );
     }
     makeAgentFolders(`/proc/${keeper.pid}/root`, mark.kind === undefined);
@@ -98,7 +99,7 @@ function openRunning(
         : enterAsHandler(keeper, tools, hostPath(command.cwd)),
     ),
     addFabricAddresses: () => addFabricAddresses(keeper, tools.nsenter, searchPath),
-    limits: describeLimits(keeper),
+    limits: describeLimits(keeper, mark.agent ?? 'embedded'),
     libFolder: LIB_FOLDER,
     logFolder: LOG_FOLDER,
     bootId: readBootId(state)?.id ?? kernelBootId(),
@@ -188,14 +189,12 @@ function cannotStart(keeper: KeeperRecord, cwd: string, shownCwd: string): strin
   return isFolder ? undefined : `No such folder: ${shownCwd}`;
 }
 
-function describeLimits(keeper: KeeperRecord): string | undefined {
+function describeLimits(keeper: KeeperRecord, agent: AgentKind): string | undefined {
   const limits: string[] = [];
   if (keeper.network === 'host') {
     limits.push("The VM shares this machine's network; a handler cannot change its interfaces or firewall.");
   }
-  if (keeper.network === 'loopback') {
-    limits.push('The VM has no network but loopback; --network host gives it that of this machine.');
-  }
+  if (keeper.network === 'loopback') limits.push(describeLoopbackOnly(agent));
   if (keeper.readOnly.length > 0) limits.push(`Read-only in the VM: ${keeper.readOnly.join(', ')}.`);
   return limits.length === 0 ? undefined : limits.join(' ');
 }

@@ -37,7 +37,8 @@ export function openRelocated(state: MachineState, mark: Mark): OpenMachine {
     addFabricAddresses: async () => {
       throw new MachineError(
         'vm-other-network',
-        "A relocated VM shares this machine's network, which is not given the addresses of Azure's host side. That needs an overlay VM, and root.",
+        "A relocated VM shares this machine's network, which is not given the addresses of Azure's host side.",
+        'Run the command as root, on a new VM: --vm DIR --isolation overlay',
       );
     },
     limits:
@@ -91,7 +92,8 @@ export async function endRelocated(mark: Mark): Promise<void> {
   }
   throw new MachineError(
     'vm-processes-left',
-    `Processes of the VM do not end: ${processesOf(mark).join(', ')}. End them and try again.`,
+    `Processes of the VM do not end: ${processesOf(mark).join(', ')}.`,
+    'End them and run the command again.',
   );
 }
 

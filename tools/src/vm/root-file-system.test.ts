@@ -16,7 +16,7 @@ const because = obstacle === undefined ? '' : ` (skipped: ${obstacle})`;
 
 async function open(network: Network = 'loopback'): Promise<OpenMachine> {
   const stateFolder = join(rig.base, 'vm');
-  const rootfs = readRootfs(join(rig.base, 'root'), stateFolder);
+  const rootfs = readRootfs(join(rig.base, 'root'), stateFolder, 0);
   const machine = await openMachine({ stateFolder, isolation: 'overlay', network, rootfs }, deps);
   rig.closeLater(machine);
   return machine;
@@ -60,7 +60,7 @@ describe('a VM on a root file system of its own', () => {
 
   test.each(['sh', 'sleep'])(`cannot be made without the program %s in it${because}`, (name) => {
     makeSmallRoot(join(rig.base, 'root'), name);
-    expect(() => readRootfs(join(rig.base, 'root'), join(rig.base, 'vm'))).toThrow(
+    expect(() => readRootfs(join(rig.base, 'root'), join(rig.base, 'vm'), 0)).toThrow(
       expect.objectContaining({
         code: 'ROOTFS_INVALID',
         message: expect.stringMatching(`missing: ${name}\\.$`),
@@ -78,7 +78,22 @@ describe('readRootfs', () => {
     ['empty', 'vm', 'missing: sh, flock, sleep'],
   ])('refuses %j for a VM in %j (%s)', (name, state, reason) => {
     for (const folder of ['a:b', 'root', 'empty']) mkdirSync(join(rig.base, folder));
-    expect(() => readRootfs(join(rig.base, name), join(rig.base, state))).toThrow(reason);
+    expect(() => readRootfs(join(rig.base, name), join(rig.base, state), 0)).toThrow(reason);
+  });
+
+  it('refuses what this machine itself runs on', () => {
+    expect(() => readRootfs('/', join(rig.base, 'vm'), 0)).toThrow("it is this machine's own");
+  });
+
+  it('tells an ordinary user that it takes root, whatever the folder is', () => {
+    for (const folder of ['/', join(rig.base, 'missing')]) {
+      expect(() => readRootfs(folder, join(rig.base, 'vm'), 1000)).toThrow(
+        expect.objectContaining({
+          code: 'vm-overlay-unavailable',
+          hint: expect.stringContaining('Run the command as root'),
+        }),
+      );
+    }
   });
 
   it('refuses one whose mount points are links, as they would lead out of it', () => {
@@ -86,6 +101,6 @@ describe('readRootfs', () => {
     mkdirSync(join(root, 'bin'), { recursive: true });
     for (const name of ['sh', 'flock', 'sleep']) writeFileSync(join(root, 'bin', name), '', { mode: 0o755 });
     symlinkSync('/run', join(root, 'run'));
-    expect(() => readRootfs(root, join(rig.base, 'vm'))).toThrow('its /run is no folder');
+    expect(() => readRootfs(root, join(rig.base, 'vm'), 0)).toThrow('its /run is no folder');
   });
 });

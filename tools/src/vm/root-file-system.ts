@@ -9,15 +9,18 @@ import { ToolError } from '../errors.ts';
 import type { Network } from './machine-state.ts';
 import { isBelow } from './mount-table.ts';
 import { resolveUnder } from './root-path.ts';
-import { SYSTEM_PATH } from './system-tools.ts';
+import { requireRoot, SYSTEM_PATH } from './system-tools.ts';
 
 /**
- * The true path of a root file system. Throws `ROOTFS_INVALID` for one that lacks what a VM needs, that the VM's folder and it
+ * The true path of a root file system. Throws `vm-overlay-unavailable` for an ordinary user, who can have no VM on one, and
+ * `ROOTFS_INVALID` for one that lacks what a VM needs, that the VM's folder and it
  * would contain one another, or whose path overlayfs cannot take.
  */
-export function readRootfs(folder: string, stateFolder: string): string {
+export function readRootfs(folder: string, stateFolder: string, uid: number): string {
+  requireRoot(uid);
   const root = trueFolder(folder);
   if (root === undefined) throw invalid(folder, 'it is no folder');
+  if (root === '/') throw invalid(folder, "it is this machine's own, which a VM is on without --rootfs");
   if (/[,:\\]/.test(root)) throw invalid(folder, 'its path has one of the characters , : \\ in it');
   const state = truePath(stateFolder);
   if (isBelow(state, root) || isBelow(root, state)) {

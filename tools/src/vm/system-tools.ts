@@ -16,9 +16,7 @@ export interface SystemTools {
 
 /** Absolute paths of all that an overlay needs. Throws `vm-overlay-unavailable` without root, else `vm-tool-missing`. */
 export function findTools(deps: { readonly uid: number; readonly searchPath: string }): SystemTools {
-  if (deps.uid !== 0) {
-    throw new MachineError('vm-overlay-unavailable', 'Only root can make an overlay of this machine.');
-  }
+  requireRoot(deps.uid);
   const find = (name: string) => findTool(name, deps.searchPath);
   // The script that mounts finds these by itself; look here so that a missing one is named.
   for (const name of ['mount', 'umount', 'pivot_root']) find(name);
@@ -31,6 +29,16 @@ export function findTools(deps: { readonly uid: number; readonly searchPath: str
   };
 }
 
+/** Throws `vm-overlay-unavailable` for an ordinary user. */
+export function requireRoot(uid: number): void {
+  if (uid === 0) return;
+  throw new MachineError(
+    'vm-overlay-unavailable',
+    'Only root can make an overlay of this machine.',
+    'Run the command as root, or leave out what needs an overlay: --isolation overlay, --network loopback, --rootfs and --agent waagent.',
+  );
+}
+
 /** Absolute path of one program. Throws `vm-tool-missing`, naming the package that has it. */
 export function findTool(name: string, searchPath: string, packageName = 'util-linux'): string {
   for (const folder of `${SYSTEM_PATH}:${searchPath}`.split(':')) {
@@ -40,7 +48,8 @@ export function findTool(name: string, searchPath: string, packageName = 'util-l
   }
   throw new MachineError(
     'vm-tool-missing',
-    `The program "${name}" is missing. Install the package ${packageName}.`,
+    `The program "${name}" of the package ${packageName} is missing.`,
+    `Install the package ${packageName} on this machine.`,
   );
 }
 

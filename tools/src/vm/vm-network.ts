@@ -7,11 +7,20 @@ import { spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 import { WIRE_SERVER_ADDRESS } from '@handlerkit/sdk/contract';
 import { MachineError } from './machine-error.ts';
-import type { KeeperRecord } from './machine-state.ts';
+import type { AgentKind, KeeperRecord } from './machine-state.ts';
 import { findTool } from './system-tools.ts';
 
 /** Address of the instance metadata service. Source: Azure Instance Metadata Service, "Access". */
 export const METADATA_ADDRESS = '169.254.169.254';
+
+/** What a VM that has loopback only cannot do, and how to get one that can. The real agent can be on no other network. */
+export function describeLoopbackOnly(agent: AgentKind): string {
+  const way =
+    agent === 'waagent'
+      ? 'the real agent works on no other one. For an extension that needs a network make a new VM with --agent embedded --network host.'
+      : '--network host gives it that of this machine.';
+  return `The VM has no network but loopback; ${way}`;
+}
 
 /**
  * Puts the addresses and the route there; they may be there already. Throws `vm-other-network` for a VM on the machine's
@@ -25,8 +34,8 @@ export async function addFabricAddresses(
   if (keeper.network !== 'loopback') {
     throw new MachineError(
       'vm-other-network',
-      "The addresses of Azure's host side need a VM with a network of its own, and this one shares the machine's. " +
-        'Make the VM with --network loopback.',
+      "The addresses of Azure's host side need a VM with a network of its own, and this one shares the machine's.",
+      'Make a new VM with --network loopback.',
     );
   }
   const ip = findTool('ip', searchPath, 'iproute2');
@@ -49,6 +58,7 @@ export async function addFabricAddresses(
   throw new MachineError(
     'vm-network-failed',
     `The VM's loopback could not be given the addresses of Azure's host side: ${complaint.trim().split('\n')[0] || 'ip did not end'}`,
+    'See with ip(8) what is amiss with loopback in a network namespace of this machine.',
   );
 }
 

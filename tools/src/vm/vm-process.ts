@@ -200,7 +200,8 @@ async function endHolder(holder: Holder, name: string, graceMs: number): Promise
 function processLeft({ pid }: Holder, name: string): MachineError {
   return new MachineError(
     'vm-processes-left',
-    `The VM's ${name} (process ${pid}) does not end. Try again later.`,
+    `The VM's ${name} (process ${pid}) does not end.`,
+    `Run the command again later. If the process is still there, end it: kill -9 ${pid}`,
   );
 }
 
