@@ -14,6 +14,19 @@ import {
   HASH_OIDS,
   isGcm,
 } from '../contract/envelope-algorithms.ts';
+import {
+  ASN1,
+  type Asn1,
+  context,
+  integer,
+  nothing,
+  octets,
+  oid,
+  sequence,
+  set,
+  toDer,
+  universal,
+} from './asn1.ts';
 
 /** Which of the forms of CMS an envelope has. */
 export interface EnvelopeOptions {
@@ -45,14 +58,14 @@ export function encryptProtectedSettings(
   const byKeyIdentifier = recipient === 'key-identifier';
   const version = integer(byKeyIdentifier ? 2 : 0);
   const key = randomBytes(CIPHER_KEY_LENGTHS[content]);
-  const recipients = universal(ASN1.SET, [
+  const recipients = set(
     sequence(
       version,
       byKeyIdentifier ? keyIdentifier(certificate) : issuerAndSerial(certificate),
       keyTransportAlgorithm(keyTransport),
       octets(wrapKey(key, publicKey, keyTransport)),
     ),
-  ]);
+  );
   if (!isGcm(content)) {
     return formatContentInfo(
       'envelopedData',
@@ -63,20 +76,18 @@ export function encryptProtectedSettings(
   return formatContentInfo('authEnvelopedData', sequence(integer(0), recipients, info, octets(tag)));
 }
 
-type Node = forge.asn1.Asn1;
 type KeyTransportName = NonNullable<EnvelopeOptions['keyTransport']>;
 
-const ASN1 = forge.asn1.Type;
 const GCM_NONCE_BYTES = 12;
 const GCM_TAG_BYTES = 16;
 
-function encryptCbc(name: CipherName, key: Buffer, plaintext: Buffer): Node {
+function encryptCbc(name: CipherName, key: Buffer, plaintext: Buffer): Asn1 {
   const iv = randomBytes(name === 'des-ede3-cbc' ? 8 : 16);
   const cipher = createCipheriv(name, key, iv);
   return encryptedContentInfo(name, octets(iv), Buffer.concat([cipher.update(plaintext), cipher.final()]));
 }
 
-function encryptGcm(name: GcmName, key: Buffer, plaintext: Buffer): { info: Node; tag: Buffer } {
+function encryptGcm(name: GcmName, key: Buffer, plaintext: Buffer): { info: Asn1; tag: Buffer } {
   const nonce = randomBytes(GCM_NONCE_BYTES);
   const cipher = createCipheriv(name, key, nonce, { authTagLength: GCM_TAG_BYTES });
   const encrypted = Buffer.concat([cipher.update(plaintext), cipher.final()]);
@@ -84,11 +95,11 @@ function encryptGcm(name: GcmName, key: Buffer, plaintext: Buffer): { info: Node
   return { info: encryptedContentInfo(name, parameters, encrypted), tag: cipher.getAuthTag() };
 }
 
-function encryptedContentInfo(name: CipherName, parameters: Node, encrypted: Buffer): Node {
+function encryptedContentInfo(name: CipherName, parameters: Asn1, encrypted: Buffer): Asn1 {
   return sequence(
     oid(ENVELOPE_OIDS.data),
     sequence(oid(CIPHER_OIDS[name]), parameters),
-    context(0, encrypted.toString('latin1')),
+    context(0, encrypted),
   );
 }
 
@@ -99,12 +110,12 @@ function wrapKey(key: Buffer, publicKey: KeyObject, transport: KeyTransportName)
   return publicEncrypt({ key: publicKey, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash }, key);
 }
 
-function keyTransportAlgorithm(transport: KeyTransportName): Node {
-  if (transport === 'pkcs1') return sequence(oid(ENVELOPE_OIDS.rsaEncryption), universal(ASN1.NULL, ''));
+function keyTransportAlgorithm(transport: KeyTransportName): Asn1 {
+  if (transport === 'pkcs1') return sequence(oid(ENVELOPE_OIDS.rsaEncryption), nothing());
   const hash = hashOf(transport);
   // SHA-1 is the default of both fields, and DER leaves a default out.
   if (hash === 'sha1') return sequence(oid(ENVELOPE_OIDS.oaep), sequence());
-  const algorithm = sequence(oid(HASH_OIDS[hash]), universal(ASN1.NULL, ''));
+  const algorithm = sequence(oid(HASH_OIDS[hash]), nothing());
   const mask = sequence(oid(ENVELOPE_OIDS.mgf1), algorithm);
   return sequence(oid(ENVELOPE_OIDS.oaep), sequence(context(0, [algorithm]), context(1, [mask])));
 }
@@ -113,44 +124,19 @@ function hashOf(transport: `oaep-${OaepHash}`): OaepHash {
   return transport.slice('oaep-'.length) as OaepHash;
 }
 
-function issuerAndSerial(certificate: forge.pki.Certificate): Node {
+function issuerAndSerial(certificate: forge.pki.Certificate): Asn1 {
   const issuer = forge.pki.distinguishedNameToAsn1(certificate.issuer);
   return sequence(issuer, universal(ASN1.INTEGER, forge.util.hexToBytes(certificate.serialNumber)));
 }
 
-function keyIdentifier(certificate: forge.pki.Certificate): Node {
+function keyIdentifier(certificate: forge.pki.Certificate): Asn1 {
   const extension: unknown = certificate.getExtension('subjectKeyIdentifier');
   const isIdentifier =
     typeof extension === 'object' && extension !== null && 'subjectKeyIdentifier' in extension;
   if (!isIdentifier) throw new Error('the certificate has no subject key identifier');
-  return context(0, forge.util.hexToBytes(String(extension.subjectKeyIdentifier)));
+  return context(0, Buffer.from(String(extension.subjectKeyIdentifier), 'hex'));
 }
 
-function formatContentInfo(kind: 'envelopedData' | 'authEnvelopedData', content: Node): string {
-  const der = forge.asn1.toDer(sequence(oid(ENVELOPE_OIDS[kind]), context(0, [content]))).getBytes();
-  return Buffer.from(der, 'latin1').toString('base64');
-}
-
-function sequence(...members: Node[]): Node {
-  return universal(ASN1.SEQUENCE, members);
-}
-
-function universal(type: forge.asn1.Type, value: string | Node[]): Node {
-  return forge.asn1.create(forge.asn1.Class.UNIVERSAL, type, Array.isArray(value), value);
-}
-
-function context(tag: number, value: string | Node[]): Node {
-  return forge.asn1.create(forge.asn1.Class.CONTEXT_SPECIFIC, tag, Array.isArray(value), value);
-}
-
-function oid(dotted: string): Node {
-  return universal(ASN1.OID, forge.asn1.oidToDer(dotted).getBytes());
-}
-
-function integer(value: number): Node {
-  return universal(ASN1.INTEGER, forge.asn1.integerToDer(value).getBytes());
-}
-
-function octets(value: Buffer): Node {
-  return universal(ASN1.OCTETSTRING, value.toString('latin1'));
+function formatContentInfo(kind: 'envelopedData' | 'authEnvelopedData', content: Asn1): string {
+  return toDer(sequence(oid(ENVELOPE_OIDS[kind]), context(0, [content]))).toString('base64');
 }

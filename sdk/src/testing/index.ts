@@ -1,4 +1,4 @@
-/** `@handlerkit/sdk/testing`: a machine for tests of a handler, and the certificates and envelopes of a VM. */
+/** `@handlerkit/sdk/testing`: a machine for tests of a handler, and a VM's certificates, their PFX, and envelopes. */
 export type { CertificateOptions, TestCertificate } from './certificates.ts';
 export { createCertificate, TENANT_CERTIFICATE_ISSUER } from './certificates.ts';
 export type { EnvelopeOptions } from './envelopes.ts';
@@ -12,3 +12,5 @@ export type {
   TestSettings,
 } from './machine.ts';
 export { createTestMachine } from './machine.ts';
+export type { PfxContents } from './pfx.ts';
+export { createPfx } from './pfx.ts';

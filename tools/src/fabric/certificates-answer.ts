@@ -2,9 +2,8 @@
  * The VM's certificates, as the WireServer gives them: a PFX in an envelope that only the asking agent can open.
  * Source: fabric.md 5; agent-contract 5.1.
  */
-import { encryptProtectedSettings } from '@handlerkit/sdk/testing';
+import { createPfx, encryptProtectedSettings } from '@handlerkit/sdk/testing';
 import { WIRE_PROTOCOL_VERSION } from './fabric-addresses.ts';
-import { createPfx } from './pfx.ts';
 
 /** Headers of the request. */
 export const CERTIFICATE_HEADERS = {

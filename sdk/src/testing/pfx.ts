@@ -12,6 +12,19 @@ import {
   X509Certificate,
 } from 'node:crypto';
 import forge from 'node-forge';
+import {
+  ASN1,
+  type Asn1,
+  context,
+  integer,
+  nothing,
+  octets,
+  oid,
+  sequence,
+  set,
+  toDer,
+  universal,
+} from './asn1.ts';
 
 export interface PfxContents {
   readonly certificatePem: string;
@@ -28,11 +41,11 @@ export function createPfx(contents: PfxContents): Buffer {
   const own = new X509Certificate(contents.certificatePem).raw;
   const attributes = formatAttributes(contents.friendlyName, createHash('sha1').update(own).digest());
   const key = createPrivateKey(pemBlock(contents.privateKeyPem)).export({ type: 'pkcs8', format: 'der' });
-  const keyBag = sequence(oid(OIDS.shroudedKeyBag), explicit(0, encryptKey(key)), attributes);
+  const keyBag = sequence(oid(OIDS.shroudedKeyBag), context(0, [encryptKey(key)]), attributes);
   const certificateBags = [
-    sequence(oid(OIDS.certificateBag), explicit(0, certificateValue(own)), attributes),
+    sequence(oid(OIDS.certificateBag), context(0, [certificateValue(own)]), attributes),
     ...contents.otherCertificates.map((pem) =>
-      sequence(oid(OIDS.certificateBag), explicit(0, certificateValue(new X509Certificate(pem).raw))),
+      sequence(oid(OIDS.certificateBag), context(0, [certificateValue(new X509Certificate(pem).raw)])),
     ),
   ];
   const safes = toDer(
@@ -41,9 +54,6 @@ export function createPfx(contents: PfxContents): Buffer {
   return toDer(sequence(integer(PFX_VERSION), plainData(safes), formatMac(safes)));
 }
 
-type Node = forge.asn1.Asn1;
-
-const ASN1 = forge.asn1.Type;
 const PFX_VERSION = 3;
 const ITERATIONS = 2000;
 const SALT_BYTES = 8;
@@ -71,26 +81,26 @@ function pemBlock(text: string): string {
   return text.slice(Math.max(0, text.indexOf('-----BEGIN')));
 }
 
-function certificateValue(der: Buffer): Node {
-  return sequence(oid(OIDS.x509Certificate), explicit(0, octets(der)));
+function certificateValue(der: Buffer): Asn1 {
+  return sequence(oid(OIDS.x509Certificate), context(0, [octets(der)]));
 }
 
-function encryptKey(key: Buffer): Node {
+function encryptKey(key: Buffer): Asn1 {
   const { algorithm, encrypted } = encrypt(key);
   return sequence(algorithm, octets(encrypted));
 }
 
-function encryptedData(content: Buffer): Node {
+function encryptedData(content: Buffer): Asn1 {
   const { algorithm, encrypted } = encrypt(content);
-  const info = sequence(oid(OIDS.data), algorithm, implicit(0, encrypted));
-  return sequence(oid(OIDS.encryptedData), explicit(0, sequence(integer(0), info)));
+  const info = sequence(oid(OIDS.data), algorithm, context(0, encrypted));
+  return sequence(oid(OIDS.encryptedData), context(0, [sequence(integer(0), info)]));
 }
 
-function plainData(content: Buffer): Node {
-  return sequence(oid(OIDS.data), explicit(0, octets(content)));
+function plainData(content: Buffer): Asn1 {
+  return sequence(oid(OIDS.data), context(0, [octets(content)]));
 }
 
-function encrypt(content: Buffer): { algorithm: Node; encrypted: Buffer } {
+function encrypt(content: Buffer): { algorithm: Asn1; encrypted: Buffer } {
   const salt = randomBytes(SALT_BYTES);
   const key = derive(salt, FOR_KEY, TRIPLE_DES.keyBytes);
   const cipher = createCipheriv(TRIPLE_DES.name, key, derive(salt, FOR_IV, TRIPLE_DES.ivBytes));
@@ -101,12 +111,12 @@ function encrypt(content: Buffer): { algorithm: Node; encrypted: Buffer } {
   };
 }
 
-function formatMac(content: Buffer): Node {
+function formatMac(content: Buffer): Asn1 {
   const salt = randomBytes(SALT_BYTES);
   const digest = createHmac('sha1', derive(salt, FOR_MAC, SHA1_BYTES))
     .update(content)
     .digest();
-  const algorithm = sequence(oid(OIDS.sha1), universal(ASN1.NULL, ''));
+  const algorithm = sequence(oid(OIDS.sha1), nothing());
   return sequence(sequence(algorithm, octets(digest)), octets(salt), integer(ITERATIONS));
 }
 
@@ -117,45 +127,9 @@ function derive(salt: Buffer, purpose: number, bytes: number): Buffer {
 }
 
 /** The library writes the two bytes of each character itself. */
-function formatAttributes(friendlyName: string, keyId: Buffer): Node {
+function formatAttributes(friendlyName: string, keyId: Buffer): Asn1 {
   return set(
     sequence(oid(OIDS.friendlyName), set(universal(ASN1.BMPSTRING, friendlyName))),
     sequence(oid(OIDS.localKeyId), set(octets(keyId))),
   );
-}
-
-function toDer(node: Node): Buffer {
-  return Buffer.from(forge.asn1.toDer(node).getBytes(), 'latin1');
-}
-
-function sequence(...members: Node[]): Node {
-  return universal(ASN1.SEQUENCE, members);
-}
-
-function set(...members: Node[]): Node {
-  return universal(ASN1.SET, members);
-}
-
-function explicit(tag: number, content: Node): Node {
-  return forge.asn1.create(forge.asn1.Class.CONTEXT_SPECIFIC, tag, true, [content]);
-}
-
-function implicit(tag: number, content: Buffer): Node {
-  return forge.asn1.create(forge.asn1.Class.CONTEXT_SPECIFIC, tag, false, content.toString('latin1'));
-}
-
-function universal(type: forge.asn1.Type, value: string | Node[]): Node {
-  return forge.asn1.create(forge.asn1.Class.UNIVERSAL, type, Array.isArray(value), value);
-}
-
-function oid(dotted: string): Node {
-  return universal(ASN1.OID, forge.asn1.oidToDer(dotted).getBytes());
-}
-
-function integer(value: number): Node {
-  return universal(ASN1.INTEGER, forge.asn1.integerToDer(value).getBytes());
-}
-
-function octets(value: Buffer): Node {
-  return universal(ASN1.OCTETSTRING, value.toString('latin1'));
 }
