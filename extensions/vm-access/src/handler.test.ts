@@ -18,8 +18,8 @@ const ALL = {
   protected: { username: 'alice', password: PASSWORD, ssh_key: KEY, reset_ssh: true },
   public: { repair_disk: true, disk_name: 'data' },
 };
-const TITLES = ['account', 'password', 'sudo', 'ssh key', 'reset', 'password login', 'firewall', 'repair'];
-const NAMES = ['account', 'password', 'sudo', 'ssh key', 'sshd', 'firewall', 'disk'];
+const TITLES = ['account', 'password', 'sudo', 'reset', 'password login', 'ssh key', 'firewall', 'repair'];
+const NAMES = ['account', 'password', 'sudo', 'sshd', 'ssh key', 'firewall', 'disk'];
 const nameOf = (title: string): string =>
   ({ reset: 'sshd', 'password login': 'sshd', repair: 'disk' })[title] ?? title;
 
@@ -106,7 +106,11 @@ describe('a run', () => {
     });
     expect(steps.requests.get('password')).toEqual({ username: 'alice', password: PASSWORD });
     expect(steps.requests.get('sudo')).toMatchObject({ passwordless: false, hasPassword: true });
-    expect(steps.requests.get('ssh key')).toMatchObject({ key: KEY, removePriorKeys: true });
+    expect(steps.requests.get('ssh key')).toMatchObject({
+      keys: [{ data: KEY }],
+      removePriorKeys: true,
+      afterReset: false,
+    });
     expect(steps.requests.get('repair')).toBe('mnt/data');
     expect(steps.requests.get('password login')).toEqual({ username: 'alice', afterReset: false });
     await enable({ protected: { ...hidden, reset_ssh: true } }, {}, { sequence: 1 });
@@ -147,7 +151,7 @@ describe('a run', () => {
       },
     });
     expect(seen[0]).toBe('Enable in progress: account: ttttttt');
-    expect(seen[3]).toBe('Enable in progress: ssh key: ssstttt');
+    expect(seen[4]).toBe('Enable in progress: sshd: ssstttt');
     expect(seen[7]).toBe('Enable in progress: disk: sssssst');
   });
 });
@@ -271,23 +275,23 @@ describe('a run that is to end', () => {
 
   it('is taken back, by programs that run all the same, and its status has the reason and the steps', async () => {
     const said: string[] = [];
-    const outcome = await stopAt('ssh key', {
+    const outcome = await stopAt('reset', {
       onUndo: async (title, { run, signal }) => {
         const { stdout } = await run(['/bin/echo', title]);
         said.push(stdout.trim());
         expect(signal.aborted).toBe(false);
       },
     });
-    expect(traced('act')).toEqual(['account', 'password', 'sudo', 'ssh key']);
+    expect(traced('act')).toEqual(['account', 'password', 'sudo', 'reset']);
     expect(said).toEqual(['sudo', 'password', 'account']);
     expect([...steps.changes]).toEqual([]);
     expect(outcome.status).toMatchObject({
       status: 'error',
       code: 3,
       message:
-        'Enable failed: ssh key: the run was ended by SIGTERM before it finished\nEverything that was changed has been taken back.',
+        'Enable failed: sshd: the run was ended by SIGTERM before it finished\nEverything that was changed has been taken back.',
     });
-    expect(partsOf(outcome)).toMatchObject({ account: 'warning', 'ssh key': 'error', disk: 'warning' });
+    expect(partsOf(outcome)).toMatchObject({ account: 'warning', sshd: 'error', disk: 'warning' });
   });
 
   it('between two steps does not begin the next one', async () => {

@@ -1,6 +1,6 @@
 /**
- * Which steps a run has, in which order: somebody is removed first, then the account, its password, rights and keys,
- * then the ways in (sshd, firewall), then the disks.
+ * Which steps a run has, in which order: somebody is removed first, then the account, its password and rights, then the
+ * ways in. sshd gets its configuration before the keys, which go where sshd will look for them. The disks come last.
  */
 import { accessError } from './errors.ts';
 import type { FoundAccount, Planners } from './planners.ts';
@@ -35,11 +35,7 @@ export function listSteps(
   if (account !== undefined) addAccount(add, context, account, facts, planners);
   if (sshd === 'reset') add('sshd', () => planners.planSshdReset(context));
   if (sshd === 'restore') add('sshd', () => planners.planSshdRestore(context));
-  if (account?.password !== undefined) {
-    const { username } = account;
-    const afterReset = sshd !== undefined;
-    add('sshd', () => planners.planSshdPassword(context, { username, afterReset }));
-  }
+  if (account !== undefined) addLogins(add, context, account, sshd !== undefined, planners);
   if (sshd !== undefined) {
     add('firewall', () => planners.planFirewall(context, () => readPorts(context, planners)));
   }
@@ -57,21 +53,35 @@ function addAccount(
   { isNewAccount }: PlanFacts,
   planners: Planners,
 ): void {
-  const { username, password, key, expiration, removePriorKeys } = settings;
+  const { username, password, expiration } = settings;
   const hasPassword = password !== undefined;
-  const request = { username, expiration, hasKey: key !== undefined, hasPassword };
+  const request = { username, expiration, hasKey: settings.key !== undefined, hasPassword };
   add('account', () => planners.planAccount(context, request));
   if (password !== undefined) {
     add('password', () => planners.planPassword(context, { username, password }));
   }
-  add('sudo', () => {
-    const passwordless = settings.passwordlessSudo;
-    return planners.planSudo(context, { username, passwordless, isNew: () => isNewAccount, hasPassword });
-  });
-  if (key !== undefined) {
-    const account = (): Promise<FoundAccount> => findMade(context, username, planners);
-    add('ssh key', () => planners.planSshKey(context, { username, key, removePriorKeys, account }));
+  const passwordless = settings.passwordlessSudo;
+  const sudo = { username, passwordless, isNew: () => isNewAccount, hasPassword };
+  add('sudo', () => planners.planSudo(context, sudo));
+}
+
+/** `afterReset`: sshd has another configuration by the time that these act. */
+function addLogins(
+  add: AddStep,
+  context: StepContext,
+  { username, password, key, removePriorKeys }: AccountSettings,
+  afterReset: boolean,
+  planners: Planners,
+): void {
+  if (password !== undefined) {
+    add('sshd', () => planners.planSshdPassword(context, { username, afterReset }));
   }
+  if (key === undefined) return;
+  const account = (): Promise<FoundAccount> => findMade(context, username, planners);
+  add('ssh key', async () => {
+    const keys = planners.parseSshKeys(key);
+    return planners.planSshKey(context, { username, keys, removePriorKeys, account, afterReset });
+  });
 }
 
 async function findMade(context: StepContext, username: string, planners: Planners): Promise<FoundAccount> {

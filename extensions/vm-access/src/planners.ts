@@ -4,9 +4,14 @@
  */
 import type { Host } from '@handlerkit/sdk';
 import { findUserAccount } from '@handlerkit/sdk';
+import type { SshKeyRequest } from './authorized-keys.ts';
+import { planSshKey } from './authorized-keys.ts';
 import type { Distro } from './distro.ts';
 import { readDistro } from './distro.ts';
 import type { ExpirationDate } from './expiration.ts';
+import { planFirewall } from './firewall.ts';
+import type { SshKey } from './ssh-key.ts';
+import { parseSshKeys } from './ssh-key.ts';
 import { planSshdPassword } from './sshd-password.ts';
 import { planSshdReset, planSshdRestore } from './sshd-reset.ts';
 import { readSshdPorts } from './sshd-service.ts';
@@ -32,16 +37,6 @@ export interface SudoRequest {
   readonly hasPassword: boolean;
 }
 
-/** Which keys are to open the account. */
-export interface KeyRequest {
-  readonly username: string;
-  /** Text with one public key or several. */
-  readonly key: string;
-  readonly removePriorKeys: boolean;
-  /** The account, once it is there. */
-  readonly account: () => Promise<FoundAccount>;
-}
-
 /** Plans steps. Each function reads and checks, changes nothing, and throws a clear error. */
 export interface Planners {
   readDistro(host: Host): Promise<Distro>;
@@ -53,7 +48,9 @@ export interface Planners {
     request: { readonly username: string; readonly password: string },
   ): Promise<PlannedStep>;
   planSudo(context: StepContext, request: SudoRequest): Promise<PlannedStep>;
-  planSshKey(context: StepContext, request: KeyRequest): Promise<PlannedStep>;
+  /** Reads the text of the settings. Throws a clear error. */
+  parseSshKeys(text: string): readonly SshKey[];
+  planSshKey(context: StepContext, request: SshKeyRequest): Promise<PlannedStep>;
   planSshdPassword(
     context: StepContext,
     request: { readonly username: string; readonly afterReset: boolean },
@@ -71,8 +68,11 @@ export interface Planners {
 export const PLANNERS: Partial<Planners> = {
   readDistro,
   findAccount: findUserAccount,
+  parseSshKeys,
+  planSshKey: (context, request) => planSshKey(context, request),
   planSshdPassword,
   planSshdReset,
   planSshdRestore,
   readSshdPorts,
+  planFirewall,
 };
