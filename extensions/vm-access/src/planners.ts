@@ -6,6 +6,8 @@ import type { Host } from '@handlerkit/sdk';
 import { findUserAccount } from '@handlerkit/sdk';
 import type { SshKeyRequest } from './authorized-keys.ts';
 import { planSshKey } from './authorized-keys.ts';
+import { planDiskCheck } from './disk-check.ts';
+import { planDiskRepair } from './disk-repair.ts';
 import type { Distro } from './distro.ts';
 import { readDistro } from './distro.ts';
 import type { ExpirationDate } from './expiration.ts';
@@ -75,4 +77,6 @@ export const PLANNERS: Partial<Planners> = {
   planSshdRestore,
   readSshdPorts,
   planFirewall,
+  planDiskCheck,
+  planDiskRepair,
 };
