@@ -33,7 +33,7 @@ export default defineConfig({
           name: 'black-box',
           root: folder('test'),
           include: ['{conformance,e2e,systems,vm-access}/**/*.test.ts'],
-          globalSetup: ['./run-folder.ts', './vm-access/start-roots.ts', './packed-zip.ts'],
+          globalSetup: ['./run-folder.ts', './packed-zip.ts'],
           // These wait more than they work: for agents, servers and children. After the others, which work.
           maxWorkers: 2,
           // Groups of cases about an agent, side by side in one file: each has a VM, and waits for its agent.

@@ -30,9 +30,14 @@ for need in "${needs[@]}"; do
   missing+=("${need%%:*}")
   packages+=("${need##*:}")
 done
-# The tests fetch them again where this cannot.
+# Once on a machine, a minute. The tests of test/ make them again where this cannot; others are skipped then.
 fetch() {
-  bash systems/fetch-packages.sh > /dev/null || echo 'test/setup.sh: test/systems is skipped.' >&2
+  bash systems/fetch-packages.sh > /dev/null || echo 'test/setup.sh: test/systems is skipped.' >&2 &
+  for release in bullseye bookworm trixie; do
+    bash vm-access/make-root.sh "$release" > /dev/null ||
+      echo "test/setup.sh: tests of VM Access on $release are skipped." >&2 &
+  done
+  wait
   exit 0
 }
 [ "${#missing[@]}" -eq 0 ] && fetch
