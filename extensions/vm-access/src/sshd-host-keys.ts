@@ -19,7 +19,9 @@ export async function ensureHostKeys(context: StepContext, undo: Undo): Promise<
   const isMissing = async (): Promise<boolean> => (await checkSshdConfig(context))?.kind === 'no host keys';
   if (!(await isMissing())) return [];
   const done: string[] = [];
-  const open = listKeys(host).filter((path) => (statSync(host.path(path)).mode & 0o077) !== 0);
+  const open = listFiles(host).filter(
+    (path) => /_key$/.test(path) && (statSync(host.path(path)).mode & 0o077) !== 0,
+  );
   for (const path of open) {
     const { mode } = statSync(host.path(path));
     undo.add(`mode of ${path}`, async () => chmodSync(host.path(path), mode & 0o7777));
@@ -27,7 +29,8 @@ export async function ensureHostKeys(context: StepContext, undo: Undo): Promise<
   }
   if (open.length > 0) done.push('host keys that others could read are closed');
   if (!(await isMissing())) return done;
-  const unusable = listKeys(host).filter((path) => statSync(host.path(path)).size > 0);
+  // Public halves go with them: ssh-keygen writes both anew.
+  const unusable = listFiles(host).filter((path) => KEY.test(path));
   for (const path of unusable) {
     const aside = `${path}.unusable`;
     undo.add(`the host key ${path}`, async () => renameSync(host.path(aside), host.path(path)));
@@ -45,7 +48,7 @@ export async function ensureHostKeys(context: StepContext, undo: Undo): Promise<
 
 /** A small VM takes its time for a key of RSA. */
 const KEY_LIMIT_MS = 180_000;
-const PRIVATE_KEY = /^ssh_host_\w+_key$/;
+const KEY = /\/ssh_host_\w+_key(\.pub)?$/;
 
 function listFiles(host: Host): readonly string[] {
   const folder = host.path(SSH_FOLDER);
@@ -53,8 +56,4 @@ function listFiles(host: Host): readonly string[] {
   return readdirSync(folder)
     .filter((name) => name.startsWith('ssh_host_'))
     .map((name) => join(SSH_FOLDER, name));
-}
-
-function listKeys(host: Host): readonly string[] {
-  return listFiles(host).filter((path) => PRIVATE_KEY.test(path.slice(SSH_FOLDER.length + 1)));
 }

@@ -53,7 +53,7 @@ interface PasswordChanges {
 const KEYWORD = 'passwordauthentication';
 const DIRECTIVE = 'PasswordAuthentication yes';
 const HEADER =
-  '# Made by VM Access (Handlerkit): a password was set with it. Without this file it has no say in sshd.';
+  '# Made by VM Access (Handlerkit) when it set a password. Delete this file to take password login back.';
 
 async function allowPassword(context: StepContext, username: string, undo: Undo): Promise<StepReport> {
   const { changes, warning } = await findChanges(context, username);
@@ -130,7 +130,7 @@ function blocked(username: string, what: string): Error {
   return accessError('SSHD_PASSWORD_BLOCKED', text);
 }
 
-/** From the smallest to the largest: for this user or everybody, in a file of our own, then in the main one. */
+/** For everybody, then for this user besides, each in a file of our own or else in the main one. For this user only where passwords are on. */
 function proposeChanges({ host }: StepContext, username: string): readonly FileChanges[] {
   const files = hostFiles(host);
   const main = findMainFile(files);
@@ -147,13 +147,12 @@ function proposeChanges({ host }: StepContext, username: string): readonly FileC
     .flatMap(({ args }) => args)
     .map((pattern) => findDropIn(pattern))
     .find((path) => path !== undefined && existsSync(host.path(posix.dirname(path))));
-  const inDropIn =
-    dropIn === undefined
-      ? []
-      : edits.map((edit) => new Map([[dropIn, edit(files.read(dropIn) ?? `${HEADER}\n`)]]));
-  // A main file below /usr is the distribution's, and its copy in /etc takes its place.
-  const inMain = edits.map((edit) => new Map([[MAIN_FILE, edit(files.read(main) ?? '')]]));
-  return [...inDropIn, ...inMain];
+  return edits.flatMap((edit) => {
+    // A main file below /usr is the distribution's, and its copy in /etc takes its place.
+    const inMain = new Map([[MAIN_FILE, edit(files.read(main) ?? '')]]);
+    if (dropIn === undefined) return [inMain];
+    return [new Map([[dropIn, edit(files.read(dropIn) ?? `${HEADER}\n`)]]), inMain];
+  });
 }
 
 /** Path of our own file if the pattern of an `Include` would read it. */

@@ -9,6 +9,7 @@ import type { Host } from '@handlerkit/sdk';
 /** A listening TCP socket of this network namespace. */
 export interface ListeningSocket {
   readonly port: number;
+  readonly isIpv4: boolean;
   readonly inode: string;
 }
 
@@ -27,12 +28,14 @@ export function readListeningSockets(host: Host): readonly ListeningSocket[] {
   return ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((file) => parseSocketTable(readText(host, file) ?? ''));
 }
 
-/** Lines of `/proc/net/tcp`; only those of sockets that listen. */
+/** Lines of `/proc/net/tcp` or `tcp6`; only those of sockets that listen. */
 export function parseSocketTable(text: string): readonly ListeningSocket[] {
   return text.split('\n').flatMap((line) => {
     const [, local = '', , state, , , , , , inode] = line.trim().split(/\s+/);
-    const port = Number.parseInt(local.split(':')[1] ?? '', 16);
-    return state === LISTENING && inode !== undefined && port > 0 ? [{ port, inode }] : [];
+    const [address = '', end = ''] = local.split(':');
+    const port = Number.parseInt(end, 16);
+    if (state !== LISTENING || inode === undefined || !(port > 0)) return [];
+    return [{ port, isIpv4: address.length === IPV4_DIGITS, inode }];
   });
 }
 
@@ -46,12 +49,8 @@ export function findSshdListeners(host: Host): readonly SshdListener[] {
   });
 }
 
-/** The sockets of `pid` that listen; none when it is gone. */
-export function socketsOf(host: Host, pid: number): readonly ListeningSocket[] {
-  return heldSockets(host, pid, readListeningSockets(host));
-}
-
 const LISTENING = '0A';
+const IPV4_DIGITS = 8;
 /** How a process of a session calls itself: `sshd: alice [priv]`. The main one shows its program's path there. */
 const SESSION_TITLE = /^sshd(?:-session|-auth)?: (?!\/)/;
 

@@ -8,9 +8,10 @@ import { join } from 'node:path';
 import type { Host } from '@handlerkit/sdk';
 import { isSystemd } from '@handlerkit/sdk';
 import { findProgram } from './command.ts';
+import type { EffectiveSshd } from './effective-sshd.ts';
 import { checkSshdConfig, readSshd, sshdProblemError } from './effective-sshd.ts';
 import { accessError } from './errors.ts';
-import type { SshdListener } from './sshd-process.ts';
+import type { ListeningSocket, SshdListener } from './sshd-process.ts';
 import { findSshdListeners, readListeningSockets } from './sshd-process.ts';
 import { MAIN_FILE } from './sshd-tree.ts';
 import type { SshdUnit } from './sshd-units.ts';
@@ -175,7 +176,7 @@ async function tryInTurn(
   act: (action: Action) => Promise<void>,
 ): Promise<AppliedSshd> {
   const isTold = before.some(({ hasOwnPorts }) => hasOwnPorts);
-  const wanted = isTold ? [] : ((await readSshd(context))?.ports ?? []);
+  const wanted = isTold ? undefined : await readSshd(context);
   let reason = '';
   for (const action of actions) {
     try {
@@ -191,33 +192,44 @@ async function tryInTurn(
       return { message: `${name} ${action.said} and listens on ${describePorts(ports)}` };
     context.log.warn('sshd does not listen', { service: name, action: action.verb });
   }
-  throw notListening(name, wanted, reason);
+  throw notListening(name, wanted?.ports ?? [], reason);
 }
 
-/** Waits until an sshd listens on the ports with other sockets than `before`, and still does a moment later. Gives its ports. */
+/**
+ * Waits until an sshd listens on the ports with other sockets than `before`, and still does a moment later. Gives its
+ * ports; `undefined` as soon as it is clear that it does not.
+ */
 async function waitForListener(
   context: StepContext,
-  ports: readonly number[],
+  wanted: EffectiveSshd | undefined,
   before: readonly SshdListener[],
 ): Promise<readonly number[] | undefined> {
   const { host, signal } = context;
   const old = new Set(before.flatMap(({ sockets }) => sockets.map(({ inode }) => inode)));
   const find = (): SshdListener | undefined =>
-    systemListeners(host).find(({ sockets }) => {
-      const fresh = sockets.filter(({ inode }) => !old.has(inode)).map(({ port }) => port);
-      return fresh.length > 0 && ports.every((port) => fresh.includes(port));
-    });
-  let found: readonly number[] | undefined;
-  await waitUntil(context, async () => {
+    systemListeners(host).find(({ sockets }) => sockets.some(({ inode }) => !old.has(inode)));
+  const end = host.elapsedMs() + LIMIT_MS;
+  for (;;) {
     const first = find();
-    if (first === undefined) return false;
-    await host.sleep(SETTLE_MS, signal);
-    const second = find();
-    if (second?.pid !== first.pid) return false;
-    found = portsOf([second]);
-    return true;
-  });
-  return found;
+    if (first !== undefined) {
+      // All sockets are opened at once, and what cannot be is not tried again.
+      await host.sleep(SETTLE_MS, signal);
+      const second = find();
+      if (second?.pid === first.pid) {
+        const isRight = wanted === undefined || covers(second.sockets, wanted);
+        return isRight ? portsOf([second]) : undefined;
+      }
+    }
+    if (host.elapsedMs() >= end) return undefined;
+    await host.sleep(POLL_MS, signal);
+  }
+}
+
+/** sshd goes on when it gets one of its addresses. Without IPv6 that is as it must be, without IPv4 somebody else has the port. */
+function covers(sockets: readonly ListeningSocket[], wanted: EffectiveSshd): boolean {
+  const isHeld = (port: number, isIpv4: boolean): boolean =>
+    sockets.some((socket) => socket.port === port && (socket.isIpv4 || !isIpv4));
+  return wanted.ports.every((port) => isHeld(port, wanted.listens.includes(`0.0.0.0:${port}`)));
 }
 
 async function waitUntil({ host, signal }: StepContext, isTrue: () => Promise<boolean>): Promise<boolean> {
