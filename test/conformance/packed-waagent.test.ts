@@ -1,5 +1,5 @@
 /**
- * Custom Script and the SDK's probes, packed, under the real Azure Linux Agent: what the embedded agent shows of them holds
+ * Custom Script, VM Access and the SDK's probes, packed, under the real Azure Linux Agent: what the embedded agent shows of them holds
  * there, too. Not all cases, as each operation costs the real agent two seconds; those in which it has a part.
  */
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
@@ -16,7 +16,7 @@ import { brief, readTrace } from '../probe-trace.ts';
 const reason = whyNoRealAgent();
 const title = `packed handlers under the real agent${reason === undefined ? '' : ` (${reason})`}`;
 
-/** The real agent unpacks four packages of fifty megabytes side by side, and pauses for seconds after each operation. */
+/** The real agent unpacks five packages of fifty megabytes side by side, and pauses for seconds after each operation. */
 const timeout = 300_000;
 
 describe.runIf(reason === undefined)(title, { concurrent: true, timeout }, () => {
@@ -69,6 +69,44 @@ describe.runIf(reason === undefined)(title, { concurrent: true, timeout }, () =>
           .filter((entry) => entry.isDirectory() && own.some((one) => entry.name.startsWith(one)))
           .map((entry) => entry.name);
         expect(left).toEqual([]);
+      });
+    });
+  });
+
+  describe('VM Access', () => {
+    const { vm, apply, run } = useVm(() => inject('vmAccessZip'));
+    const inVm = async (script: string): Promise<string> => {
+      const { stdout, stderr } = await run(['exec', '--', 'sh', '-c', script]);
+      const ended: unknown = stdout === '' ? undefined : JSON.parse(stdout);
+      if (Reflect.get(Object(ended), 'exitCode') !== 0) throw new Error(`${script}: ${stdout}${stderr}`);
+      return String(Reflect.get(Object(ended), 'stdout'));
+    };
+
+    describe('one after the other', { concurrent: false, sequential: true }, () => {
+      it('shows each step of a failed run in the view, behind the code of the error', async () => {
+        const { statuses, substatuses } = await apply({
+          protected: { username: 'ALL', ssh_key: 'ssh-ed25519 AAAAcanary' },
+        });
+        expect(statuses[0]?.code).toMatch(/^ProvisioningState\/failed\/\d+$/);
+        expect(statuses[0]?.message).toMatch(/^Enable failed: .*\nNothing was changed\.$/s);
+        expect(JSON.stringify(statuses)).not.toContain('canary');
+        const codes = substatuses?.map(({ code }) => code.replace(/\/-?\d+$/, ''));
+        expect(codes?.[0]).toBe('ComponentStatus/ErrorClarification/failed');
+        expect(codes?.slice(1).map((code) => code.split('/')[1])).toEqual(['account', 'sudo', 'ssh key']);
+        expect(codes?.[1]).toBe('ComponentStatus/account/failed');
+      });
+
+      it('removes a user, and says so in the view', async () => {
+        await inVm('useradd -m bob && touch ~bob/file');
+        const { statuses, substatuses } = await apply({ protected: { remove_user: 'bob' } });
+        expect(statuses[0]?.code).toBe('ProvisioningState/succeeded');
+        expect(substatuses?.map(({ code }) => code)).toEqual(['ComponentStatus/account/succeeded']);
+        expect(await inVm('getent passwd bob; ls -d /home/bob 2>/dev/null; true')).toBe('');
+      });
+
+      it('goes with its data', async () => {
+        await vm().delete('VMAccess');
+        expect(existsSync(join(vm().agentFolder(), 'vm-access'))).toBe(false);
       });
     });
   });
