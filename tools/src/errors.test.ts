@@ -29,13 +29,17 @@ describe('what is thrown becomes an error for people', () => {
     ],
     [new ContractError('/a.json', '', 'is empty'), 'INVALID_FILE', 'The file is empty.', '/a.json'],
     [new HandlerError('SETTINGS_INVALID', 'No.'), 'SETTINGS_INVALID', 'No.', undefined],
-    [new MachineError('vm-locked', 'Wait.'), 'VM_LOCKED', 'Wait.', undefined],
+    [new MachineError('vm-locked', 'Busy.', 'Wait.'), 'VM_LOCKED', 'Busy.', undefined],
     [thrownBy(() => readFileSync('/none/such')), 'ENOENT', 'There is no such file or folder.', '/none/such'],
     [thrownBy(() => readFileSync('/')), 'EISDIR', 'A file was expected, but this is a folder.', undefined],
     [new TypeError('x is undefined'), 'INTERNAL', 'Something unexpected happened: x is undefined', undefined],
     ['text', 'INTERNAL', 'Something unexpected happened: text', undefined],
   ])('%o', (thrown, code, message, file) => {
     expect(toToolError(thrown)).toMatchObject({ code, message, file, exitCode: 1, cause: thrown });
+  });
+
+  it('keeps what a machine advises to do next', () => {
+    expect(toToolError(new MachineError('vm-locked', 'Busy.', 'Wait.'))).toMatchObject({ hint: 'Wait.' });
   });
 
   it('stays what it is when it is one already', () => {

@@ -1,29 +1,15 @@
-import {
-  chmodSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { runCli } from '../fixtures/run-cli.ts';
 import { writeScriptExtension } from '../fixtures/script-extension.ts';
+import { useTestFolder } from '../fixtures/test-folder.ts';
 
 let folder: string;
 let zip: string;
-
-beforeEach(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'deploy-command-'));
+useTestFolder(async (made) => {
+  folder = made;
   zip = await writeScriptExtension(folder, { version: '1.2.3' });
-});
-
-afterEach(() => {
-  rmSync(folder, { recursive: true, force: true });
 });
 
 const deploy = (...words: string[]) => runCli(['deploy', zip, ...words], { cwd: folder });

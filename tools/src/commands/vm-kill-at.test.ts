@@ -7,7 +7,7 @@ import { runCli } from '../fixtures/run-cli.ts';
 import { writeScriptExtension } from '../fixtures/script-extension.ts';
 import { useVmFolder } from '../fixtures/vm-folder.ts';
 import { readFault } from '../vm/fault.ts';
-import { whyNoOverlay } from '../vm/fixtures/machine-rig.ts';
+import { VM_KINDS } from '../vm/fixtures/vm-kinds.ts';
 import { isAlive } from '../vm/linux-process.ts';
 import { findState, readKeeper } from '../vm/machine-state.ts';
 
@@ -16,12 +16,6 @@ useVmFolder((made) => {
   folder = made;
 });
 
-const noOverlay = await whyNoOverlay();
-const kinds = [
-  { kind: 'overlay', skip: noOverlay, because: noOverlay === undefined ? '' : ` (skipped: ${noOverlay})` },
-  { kind: 'relocated', skip: undefined, because: '' },
-] as const;
-
 const vm = (...words: string[]): Promise<CliResult> => runCli(['vm', ...words], { cwd: folder });
 const operationsOf = ({ stderr }: CliResult): string[] =>
   [...stderr.matchAll(/^ {2}(\w+) +bin\/handler \1 {3}(exit \d+)/gm)].map(
@@ -29,7 +23,7 @@ const operationsOf = ({ stderr }: CliResult): string[] =>
   );
 const settings = (value: unknown): string[] => ['--settings', JSON.stringify(value)];
 
-describe.each(kinds)('a kill in a VM that is $kind', ({ kind, skip, because }) => {
+describe.each(VM_KINDS)('a kill in a VM that is $kind', ({ kind, skip, because }) => {
   const test = it.skipIf(skip !== undefined);
 
   test(`comes when a detached handler has said that it works, and a reboot goes on${because}`, async () => {

@@ -5,18 +5,12 @@ import { writeZip } from '../agent/fixtures/test-vm.ts';
 import type { CliResult } from '../fixtures/run-cli.ts';
 import { runCli } from '../fixtures/run-cli.ts';
 import { useVmFolder } from '../fixtures/vm-folder.ts';
-import { whyNoOverlay } from '../vm/fixtures/machine-rig.ts';
+import { VM_KINDS } from '../vm/fixtures/vm-kinds.ts';
 
 let folder: string;
 useVmFolder((made) => {
   folder = made;
 });
-
-const noOverlay = await whyNoOverlay();
-const kinds = [
-  { kind: 'overlay', skip: noOverlay, because: noOverlay === undefined ? '' : ` (skipped: ${noOverlay})` },
-  { kind: 'relocated', skip: undefined, because: '' },
-] as const;
 
 const vm = (...words: readonly string[]): Promise<CliResult> => runCli(['vm', ...words], { cwd: folder });
 
@@ -53,7 +47,7 @@ async function writeBeatingExtension(): Promise<string> {
   return zip;
 }
 
-describe.each(kinds)('a reboot of a VM that is $kind', ({ kind, skip, because }) => {
+describe.each(VM_KINDS)('a reboot of a VM that is $kind', ({ kind, skip, because }) => {
   it.skipIf(skip !== undefined)(
     `writes the environments of all handlers anew, protects the keys, and enables, so that the heart beats again${because}`,
     async () => {

@@ -12,6 +12,7 @@ import type { CommandContext } from '../tool-deps.ts';
 import { firstLine } from '../ui.ts';
 import type { GivenSettings } from '../vm/apply-extension.ts';
 import { applyExtension } from '../vm/apply-extension.ts';
+import { checkExtensionName, readExtensionNames } from '../vm/extension-name.ts';
 import { clearStopOrder, type Inspection, type InspectRequest, openInspection } from '../vm/inspection.ts';
 import { formatInstanceView, provisioningState } from '../vm/instance-view.ts';
 import type { LocalVm, ViewedExtension, VmChoice } from '../vm/local-vm.ts';
@@ -65,7 +66,8 @@ export interface SetRound {
  */
 export async function vmSet(options: VmSetOptions, context: CommandContext): Promise<void> {
   parseTimeout(options.timeoutMinutes);
-  checkName(options.name);
+  // As Azure: what it would not take should fail here, too.
+  if (options.name !== undefined) checkExtensionName('name', options.name);
   if (options.watch !== true) {
     await setOnce(options, { noteInputs: async () => {}, isOver: () => false }, context);
     return;
@@ -87,7 +89,10 @@ async function setOnce(options: VmSetOptions, round: SetRound, context: CommandC
   await withLocalVm(choice, context, async (vm) => {
     sayLimits(vm, context);
     const { keepSettings, name, forceUpdateTag, suppressFailures } = options;
-    const provisionAfter = parseNames(options.provisionAfter);
+    const provisionAfter =
+      options.provisionAfter === undefined
+        ? undefined
+        : readExtensionNames('provision-after', options.provisionAfter);
     const request = { keepSettings, name, forceUpdateTag, provisionAfter, suppressFailures };
     await withInspection(vm, inspect, context, async (inspection) => {
       const apply = async (file: string): Promise<StoredExtension> => {
@@ -224,21 +229,6 @@ function readGivenSettings(options: VmSetOptions, context: CommandContext): Give
     publicSettings: read('settings', options.settings),
     protectedSettings: read('protected-settings', protectedSettings),
   };
-}
-
-/** As Azure: what it would not take should fail here, too. */
-function checkName(name: string | undefined): void {
-  if (name === undefined || /^(?!\.+$)[A-Za-z0-9._-]{1,80}$/.test(name)) return;
-  throw usageError(
-    `--name ${JSON.stringify(name)} cannot be the name of an extension on Azure.`,
-    'A name has 1 to 80 letters, digits, "-", "_" and ".": --name CustomScript',
-  );
-}
-
-/** Names with commas between; `undefined` when none were given. */
-function parseNames(text: string | undefined): readonly string[] | undefined {
-  const names = text?.split(',').map((name) => name.trim());
-  return names?.filter((name) => name !== '');
 }
 
 function parseTimeout(text: string): number {

@@ -7,9 +7,9 @@ import { PROTECTED_SETTINGS_KEY } from '@handlerkit/sdk/contract';
 import { API_VERSIONS, PARAMETERS_SCHEMA, RESOURCE_TYPES, TEMPLATE_SCHEMA } from './api-versions.ts';
 import { escapeMembers, escapeTemplate } from './arm-strings.ts';
 import type { DeployFile, Deployment } from './deployment.ts';
-import { timeBudget } from './deployment.ts';
 import { extensionProperties } from './extension-resource.ts';
 import { asciiJsonFile } from './json-text.ts';
+import { formatTimeCommand } from './scale-set-time.ts';
 import { expression, formatCommand, type ShellExpression } from './shell-quote.ts';
 
 /** Name of the template. */
@@ -77,15 +77,7 @@ export function deployScript(deployment: Deployment, template: string): DeployFi
   }
   lines.push('', formatCommand('az deployment group create', options));
   if (target.kind === 'scale-set') {
-    lines.push(
-      '',
-      '# How long the scale set waits for all of its extensions together.',
-      formatCommand('az vmss update', [
-        ['--resource-group', group],
-        ['--name', target.name ?? expression('"$SCALE_SET"')],
-        ['--set', `virtualMachineProfile.extensionProfile.extensionsTimeBudget=${timeBudget(deployment)}`],
-      ]),
-    );
+    lines.push('', formatTimeCommand(deployment, group, target.name ?? expression('"$SCALE_SET"')));
   }
   return { name: 'deploy.sh', text: `${lines.join('\n')}\n`, mode: 0o755, isSecret: false };
 }

@@ -6,13 +6,12 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
-  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { useTestFolder } from '../fixtures/test-folder.ts';
 import { formatArm } from './arm.ts';
 import { formatAz } from './az.ts';
 import type { Deployment } from './deployment.ts';
@@ -29,9 +28,8 @@ const shells = [['sh'], ['dash'], ['bash'], ['bash', '--posix'], ['busybox', 'sh
 );
 
 let folder: string;
-
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'deploy-az-'));
+useTestFolder((made) => {
+  folder = made;
   // One file per call, words ended by NUL; standard input beside it when the last word asks for it.
   writeFileSync(
     join(folder, 'az'),
@@ -50,10 +48,6 @@ esac
 `,
   );
   chmodSync(join(folder, 'az'), 0o755);
-});
-
-afterEach(() => {
-  rmSync(folder, { recursive: true, force: true });
 });
 
 interface Call {

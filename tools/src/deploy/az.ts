@@ -5,7 +5,7 @@
  * Source: docs-and-reliability 1.9 (options of `az vm extension set` and `az vmss extension set`).
  */
 import type { DeployFile, Deployment } from './deployment.ts';
-import { majorMinor, timeBudget, waitMinutes } from './deployment.ts';
+import { majorMinor, waitMinutes } from './deployment.ts';
 import { asciiJson } from './json-text.ts';
 import {
   namedProtectedFile,
@@ -15,6 +15,7 @@ import {
   protectedFiles,
 } from './protected-file.ts';
 import { restBody, restPath } from './rest-request.ts';
+import { formatTimeCommand } from './scale-set-time.ts';
 import { commentText, formatCommand, quoteShell, type ShellExpression } from './shell-quote.ts';
 
 /** The script, and the file with the protected settings beside it. Resource group and target must be known. */
@@ -25,7 +26,8 @@ export function formatAz(
   const parts = [head(deployment, names.target)];
   if (needsProtectedFile(deployment)) parts.push(findProtectedFile(deployment));
   parts.push(needsRest(deployment) ? restCommands(deployment, names) : setCommand(deployment, names));
-  if (deployment.target.kind === 'scale-set') parts.push(setTimeBudget(deployment, names), UPGRADE_NOTE);
+  if (deployment.target.kind === 'scale-set')
+    parts.push(formatTimeCommand(deployment, names.group, names.target), UPGRADE_NOTE);
   const script: DeployFile = {
     name: 'deploy.sh',
     text: `${parts.join('\n\n')}\n`,
@@ -104,16 +106,6 @@ function setCommand(deployment: Deployment, names: { group: string; target: stri
   const command = isMachine ? 'az vm extension set' : 'az vmss extension set';
   if (!needsProtectedFile(deployment)) return formatCommand(command, options);
   return `print_protected | ${formatCommand(command, [...options, ['--protected-settings', '@-']])}`;
-}
-
-/** Source: docs-and-reliability 1.9; the profile is there once the scale set has an extension. */
-function setTimeBudget(deployment: Deployment, names: { group: string; target: string }): string {
-  return `# How long the scale set waits for all of its extensions together.
-${formatCommand('az vmss update', [
-  ['--resource-group', names.group],
-  ['--name', names.target],
-  ['--set', `virtualMachineProfile.extensionProfile.extensionsTimeBudget=${timeBudget(deployment)}`],
-])}`;
 }
 
 function restCommands(deployment: Deployment, names: { group: string; target: string }): string {

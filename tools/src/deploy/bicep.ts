@@ -8,6 +8,7 @@ import { deployScript, parameterFiles, targetParameter } from './arm.ts';
 import type { DeployFile, Deployment } from './deployment.ts';
 import { extensionProperties } from './extension-resource.ts';
 import { asciiJson } from './json-text.ts';
+import { formatBlock } from './literal-block.ts';
 
 /** Name of the Bicep file. */
 export const BICEP_FILE = 'main.bicep';
@@ -26,7 +27,7 @@ export function bicepLiteral(value: unknown, indent = 0): string {
   if (typeof value === 'string') return quoteBicep(value);
   if (typeof value === 'number') return bicepNumber(value);
   if (Array.isArray(value)) {
-    return block(
+    return formatBlock(
       '[',
       value.map((item) => bicepLiteral(item, indent + 2)),
       ']',
@@ -37,7 +38,7 @@ export function bicepLiteral(value: unknown, indent = 0): string {
   const members = Object.entries(value).map(
     ([key, item]) => `${bicepKey(key)}: ${bicepLiteral(item, indent + 2)}`,
   );
-  return block('{', members, '}', indent);
+  return formatBlock('{', members, '}', indent);
 }
 
 /** A string of Bicep: one line of printable ASCII. */
@@ -76,12 +77,6 @@ function bicepKey(key: string): string {
   return IDENTIFIER.test(key) ? key : quoteBicep(key);
 }
 
-function block(open: string, items: readonly string[], close: string, indent: number): string {
-  if (items.length === 0) return `${open}${close}`;
-  const inner = ' '.repeat(indent + 2);
-  return `${open}\n${items.map((item) => `${inner}${item}`).join('\n')}\n${' '.repeat(indent)}${close}`;
-}
-
 function formatModule(deployment: Deployment): string {
   const { identity, target, location, name } = deployment;
   const isMachine = target.kind === 'machine';
@@ -112,7 +107,7 @@ function formatModule(deployment: Deployment): string {
   if (hasSecret) members.push(`${PROTECTED_SETTINGS_KEY}: ${PROTECTED_SETTINGS_KEY}`);
   const lines = ['parent: target', `name: ${quoteBicep(name)}`];
   if (isMachine) lines.push('location: location');
-  lines.push(`properties: ${block('{', members, '}', 2)}`);
-  parts.push(`resource handler '${type}@${version}' = ${block('{', lines, '}', 0)}`);
+  lines.push(`properties: ${formatBlock('{', members, '}', 2)}`);
+  parts.push(`resource handler '${type}@${version}' = ${formatBlock('{', lines, '}', 0)}`);
   return `${parts.join('\n\n')}\n`;
 }

@@ -3,6 +3,7 @@
  * Source: the naming rules of Azure, learn.microsoft.com, "Naming rules and restrictions for Azure resources".
  */
 import { usageError } from '../errors.ts';
+import { checkExtensionName, readExtensionNames } from '../vm/extension-name.ts';
 import type { PackageIdentity } from '../vm/package-identity.ts';
 import { describeExposure, readSettingsArgument, settingsFile } from '../vm/settings-argument.ts';
 import type { DeployFormat, Deployment, DeployTarget, ProtectedSource } from './deployment.ts';
@@ -39,7 +40,7 @@ export function readDeployment(
   checkSettings(settings, protectedSettings?.kind === 'values' ? protectedSettings.values : undefined);
   const isApplication = options.format === 'vm-application';
   const { publisher, type } = source.identity;
-  const name = check('name', options.name ?? (isApplication ? `${publisher}.${type}` : type));
+  const name = checkExtensionName('name', options.name ?? (isApplication ? `${publisher}.${type}` : type));
   const deployment: Deployment = {
     identity: source.identity,
     name,
@@ -72,17 +73,11 @@ interface NameRule {
   readonly words: string;
 }
 
-const EXTENSION_NAME: NameRule = {
-  pattern: /^(?!\.+$)[A-Za-z0-9._-]{1,80}$/,
-  words: 'A name has 1 to 80 letters, digits, "-", "_" and ".".',
-};
 const MACHINE_NAME: NameRule = {
   pattern: /^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_])?$/,
   words: 'A name has 1 to 64 letters, digits, "-", "_" and ".", and begins with a letter or digit.',
 };
 const RULES: Readonly<Record<string, NameRule>> = {
-  name: EXTENSION_NAME,
-  'provision-after': EXTENSION_NAME,
   vm: MACHINE_NAME,
   vmss: MACHINE_NAME,
   'resource-group': {
@@ -119,25 +114,18 @@ function readTarget({ format, vm, vmss }: DeployOptions): DeployTarget {
   return { kind, name: checked('vm', vm) };
 }
 
-/** One name counts once, in any case, as on Azure. */
 function readNames(text: string | undefined, own: string): readonly string[] {
-  const names = new Map<string, string>();
-  for (const part of text?.split(',') ?? []) {
-    const name = part.trim();
-    if (name === '') continue;
-    const key = check('provision-after', name).toLowerCase();
-    if (key === own.toLowerCase()) {
-      throw usageError(
-        `--provision-after names ${JSON.stringify(name)}, which is the extension itself.`,
-        'Name the other extensions that have to succeed first, or give this one another name with --name.',
-      );
-    }
-    if (!names.has(key)) names.set(key, name);
-  }
-  if (text !== undefined && names.size === 0) {
+  if (text === undefined) return [];
+  const names = readExtensionNames('provision-after', text);
+  if (names.length === 0) {
     throw usageError('--provision-after has no name in it.', 'For instance: --provision-after CustomScript');
   }
-  return [...names.values()];
+  const itself = names.find((name) => name.toLowerCase() === own.toLowerCase());
+  if (itself === undefined) return names;
+  throw usageError(
+    `--provision-after names ${JSON.stringify(itself)}, which is the extension itself.`,
+    'Name the other extensions that have to succeed first, or give this one another name with --name.',
+  );
 }
 
 function readProtected(options: DeployOptions, folder: string): ProtectedSource | undefined {

@@ -72,6 +72,9 @@ export interface DeployFile {
   readonly isSecret: boolean;
 }
 
+/** Minutes that the platform gives an extension at most. Source: docs-and-reliability 1.1 (Custom Script's time). */
+export const PLATFORM_MINUTES = 90;
+
 /** `1.2` of `1.2.3`: Azure chooses the rest. Source: docs-and-reliability 1.9 (typeHandlerVersion). */
 export function majorMinor(version: string): string {
   const [major = '0', minor = '0'] = version.split('.');
@@ -91,7 +94,5 @@ export function timeBudget(deployment: Deployment): string {
   return `PT${Math.min(Math.max(Math.ceil(deployment.timeoutMinutes) + WAY_MINUTES, 15), 120)}M`;
 }
 
-/** Source: docs-and-reliability 1.1 (Custom Script's time; the ceiling of all extensions). */
-const PLATFORM_MINUTES = 90;
 /** For the goal state's way to the machine, the download of the package and the report. */
 const WAY_MINUTES = 5;

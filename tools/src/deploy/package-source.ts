@@ -7,7 +7,7 @@ import { readProject } from '../project.ts';
 import type { ToolDeps } from '../tool-deps.ts';
 import type { PackageIdentity, StatedIdentity } from '../vm/package-identity.ts';
 import { readPackageIdentity, readPublisherManifest } from '../vm/package-identity.ts';
-import type { PublisherTexts } from './deployment.ts';
+import { PLATFORM_MINUTES, type PublisherTexts } from './deployment.ts';
 import { parsePublisherTexts } from './publisher-texts.ts';
 
 export interface PackageSource {
@@ -36,8 +36,6 @@ export async function readPackageSource(
     ? await folderSource(source, stated, deps)
     : await zipSource(source, stated);
 }
-
-const PLATFORM_MINUTES = 90;
 
 async function folderSource(
   folder: string,

@@ -8,6 +8,7 @@ import { ToolError } from '../errors.ts';
 import type { DeployFile, Deployment } from './deployment.ts';
 import { majorMinor, waitMinutes } from './deployment.ts';
 import { asciiJson, asciiJsonFile } from './json-text.ts';
+import { formatBlock } from './literal-block.ts';
 
 /** Name of the configuration. */
 export const TERRAFORM_FILE = 'main.tf';
@@ -46,7 +47,7 @@ export function quoteHcl(text: string): string {
 export function hclLiteral(value: unknown, indent = 0): string {
   if (typeof value === 'string') return quoteHcl(value);
   if (Array.isArray(value)) {
-    return block(
+    return formatBlock(
       '[',
       value.map((item) => `${hclLiteral(item, indent + 2)},`),
       ']',
@@ -57,7 +58,7 @@ export function hclLiteral(value: unknown, indent = 0): string {
   const members = Object.entries(value).map(
     ([key, item]) => `${quoteHcl(key)} = ${hclLiteral(item, indent + 2)}`,
   );
-  return block('{', members, '}', indent);
+  return formatBlock('{', members, '}', indent);
 }
 
 const SHORT_ESCAPES: Readonly<Record<string, string>> = { b: '\\u0008', f: '\\u000c' };
@@ -67,12 +68,6 @@ function unicodeEscape(character: string): string {
   return code > 0xffff
     ? `\\U${code.toString(16).padStart(8, '0')}`
     : `\\u${code.toString(16).padStart(4, '0')}`;
-}
-
-function block(open: string, items: readonly string[], close: string, indent: number): string {
-  if (items.length === 0) return `${open}${close}`;
-  const inner = ' '.repeat(indent + 2);
-  return `${open}\n${items.map((item) => `${inner}${item}`).join('\n')}\n${' '.repeat(indent)}${close}`;
 }
 
 function formatConfiguration(deployment: Deployment): string {

@@ -13,7 +13,6 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
@@ -23,8 +22,9 @@ import {
   parseHandlerManifest,
   parseSettings,
 } from '@handlerkit/sdk/contract';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { type ScriptExtension, writeScriptExtension } from '../fixtures/script-extension.ts';
+import { useTestFolder } from '../fixtures/test-folder.ts';
 import { APPLICATION_SCRIPT, writeApplicationArchive } from './application-archive.ts';
 import { CONFIG_FILE, formatApplicationScript } from './application-script.ts';
 import { sampleDeployment } from './fixtures/sample-deployment.ts';
@@ -43,16 +43,11 @@ const shells = [['dash'], ['bash', '--posix'], ['busybox', 'sh']].filter((shell)
 let parent: string;
 let lib: string;
 let log: string;
-
-beforeEach(() => {
-  parent = mkdtempSync(join(tmpdir(), 'vm-application-'));
+useTestFolder((made) => {
+  parent = made;
   lib = join(parent, 'lib');
   log = join(parent, 'log');
   for (const folder of [lib, log]) mkdirSync(folder);
-});
-
-afterEach(() => {
-  rmSync(parent, { recursive: true, force: true });
 });
 
 interface Published {

@@ -2,20 +2,15 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { deps, runUseMachine, until, useMachineRig, whyNoOverlay } from './fixtures/machine-rig.ts';
+import { deps, runUseMachine, until, useMachineRig } from './fixtures/machine-rig.ts';
+import { VM_KINDS } from './fixtures/vm-kinds.ts';
 import { isAlive, processesWithEnvironment } from './linux-process.ts';
 import { destroyMachine, openMachine } from './machine.ts';
 
 const rig = useMachineRig();
-const noOverlay = await whyNoOverlay();
-const kinds = [
-  { kind: 'overlay', skip: noOverlay },
-  { kind: 'relocated', skip: undefined },
-] as const;
 
-describe.each(kinds)('$kind', ({ kind, skip }) => {
+describe.each(VM_KINDS)('$kind', ({ kind, skip, because }) => {
   const test = it.skipIf(skip !== undefined);
-  const because = skip === undefined ? '' : ` (skipped: ${skip})`;
 
   test.each([
     ['true', 0, 'success'],
