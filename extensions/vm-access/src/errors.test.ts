@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { HandlerError } from '@handlerkit/sdk';
 import { expect, it } from 'vitest';
 import { accessError, STATUS_CODES } from './errors.ts';
@@ -21,3 +22,12 @@ it.each([
     expect(error).toMatchObject({ code: name, message: 'text', statusCode, exitCode, cause });
   },
 );
+
+it('every code is told in the README, with its name', () => {
+  const text = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
+  const told = [...text.matchAll(/^\| (-?\d+) +\| `([A-Z_]+)`/gm)].map(([, code, name]) => [
+    name,
+    Number(code),
+  ]);
+  expect(Object.fromEntries(told)).toEqual(STATUS_CODES);
+});

@@ -1,4 +1,4 @@
-/** What VM Access hands to other programs, and leaves on the disk of a real system: none of it is a secret. */
+/** What VM Access needs of other programs on a real system, and what it hands to them and leaves on the disk: no secret. */
 import { beforeAll, describe, expect, inject, it } from 'vitest';
 import { useAccessVm } from './access-vm.ts';
 import { findRoot } from './roots.ts';
@@ -21,7 +21,7 @@ for name in "$@"; do
 done
 `;
 
-describe.skipIf(root.reason !== undefined)(`secrets on ${root.title}`, () => {
+describe.skipIf(root.reason !== undefined)(`other programs on ${root.title}`, () => {
   const vm = useAccessVm(root, () => inject('vmAccessZip'));
   let key = '';
   beforeAll(async () => {
@@ -31,7 +31,13 @@ describe.skipIf(root.reason !== undefined)(`secrets on ${root.title}`, () => {
     await vm.get(TRACE, ...PROGRAMS.split(' '));
   });
 
-  it('are in no argument and no environment of any program, and the password is in no file (W19)', async () => {
+  it('need not be a Python, of which this system has none (W10)', async () => {
+    expect(await vm.get('command -v python python2 python3 || true')).toBe('');
+    const { level, message } = await vm.set({ public: { check_disk: true } });
+    expect([level, message]).toEqual(['Info', expect.stringContaining('Enable succeeded')]);
+  });
+
+  it('get no secret in an argument or the environment, and the password is in no file (W19)', async () => {
     const { level, message } = await vm.set({
       protected: { username: 'alice', password: PASSWORD, ssh_key: key },
     });
@@ -45,7 +51,7 @@ describe.skipIf(root.reason !== undefined)(`secrets on ${root.title}`, () => {
     expect(stdout).toBe('');
   });
 
-  it('are not there either after a run that failed', async () => {
+  it('get none either in a run that fails, and leave none behind', async () => {
     await vm.get('printf "#!/bin/sh\\nexit 1\\n" >"$(command -v chpasswd)"');
     const { level } = await vm.set({ protected: { username: 'bob', password: `${PASSWORD}-2` } });
     expect(level).toBe('Error');
