@@ -350,6 +350,15 @@ describe('Terraform', () => {
     );
   });
 
+  it('keeps characters that Terraform would compose', async () => {
+    const settings = { decomposed: 'e\u0301 \u212b', '${x}': '%{y}' };
+    const text = textOf(formatTerraform(sampleDeployment({ settings })));
+    const { resource, locals } = await parseHcl('main.tf', text);
+    const [{ settings: json }] = resource.azurerm_virtual_machine_extension.extension;
+    expect(JSON.parse(String(plain(json)))).toEqual(settings);
+    expect(locals).toBeUndefined();
+  });
+
   it('waits as long as the extension may take, and keeps the secret in a sensitive variable', async () => {
     const files = formatTerraform(sampleDeployment({ protectedSettings: values, settings: { a: 1 } }));
     const text = textOf(files);

@@ -78,7 +78,8 @@ function formatConfiguration(deployment: Deployment): string {
     ...targetBlocks(deployment),
   ];
   if (deployment.protectedSettings?.kind === 'values') parts.push(SECRET_DECLARATION);
-  parts.push(`locals {\n  settings = ${hclLiteral(deployment.settings, 2)}\n}`, resourceBlock(deployment));
+  if (canBeLiteral(deployment)) parts.push(`locals {\n  settings = ${hclLiteral(deployment.settings, 2)}\n}`);
+  parts.push(resourceBlock(deployment));
   return `${parts.join('\n\n')}\n`;
 }
 
@@ -112,6 +113,12 @@ variable "${SECRET_VARIABLE}" {
   type      = string
   sensitive = true
 }`;
+
+/** Terraform composes the characters of every text (NFC), which changes some; as JSON with escapes they stay what they are. */
+function canBeLiteral({ settings }: Deployment): boolean {
+  const json = JSON.stringify(settings);
+  return json === json.normalize('NFC');
+}
 
 function names({ target }: Deployment): { data: string; resource: string; id: string } {
   return target.kind === 'machine'
@@ -159,7 +166,8 @@ function resourceBlock(deployment: Deployment): string {
   if (provisionAfter.length > 0) {
     rows.push(['provision_after_extensions', `[${provisionAfter.map(quoteHcl).join(', ')}]`]);
   }
-  rows.push(['settings', 'jsonencode(local.settings)']);
+  const json = asciiJson(deployment.settings);
+  rows.push(['settings', canBeLiteral(deployment) ? 'jsonencode(local.settings)' : quoteHcl(json)]);
   const secret = deployment.protectedSettings;
   if (secret?.kind === 'values') rows.push([SECRET_VARIABLE, `var.${SECRET_VARIABLE}`]);
   const width = Math.max(...rows.map(([name]) => name.length));
