@@ -32,7 +32,7 @@ export default defineConfig({
         test: {
           name: 'black-box',
           root: folder('test'),
-          include: ['{conformance,e2e,systems,vm-access}/**/*.test.ts'],
+          include: ['{conformance,docs,e2e,systems,vm-access}/**/*.test.ts'],
           globalSetup: ['./run-folder.ts', './packed-zip.ts'],
           // These wait more than they work: for agents, servers and children. After the others, which work.
           maxWorkers: 2,

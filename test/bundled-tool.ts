@@ -1,6 +1,6 @@
 /** The tool as one program, in parts that load when they are needed: what is published starts no slower. */
 import { execFileSync } from 'node:child_process';
-import { copyFileSync } from 'node:fs';
+import { copyFileSync, cpSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { REPOSITORY } from './handlerkit-command.ts';
 
@@ -28,5 +28,7 @@ export function bundleTool(folder: string): string {
   );
   // Where the tool finds its version, and that its parts are ES modules.
   copyFileSync(join(tools, 'package.json'), join(folder, 'tool/package.json'));
+  // Seen from a module of the bundle as from one in a folder of the sources.
+  cpSync(join(tools, 'templates'), join(folder, 'templates'), { recursive: true });
   return program;
 }
