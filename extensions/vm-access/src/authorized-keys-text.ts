@@ -4,6 +4,7 @@
  */
 import type { SshKey } from './ssh-key.ts';
 import { optionNames, splitKeyLine } from './ssh-key-line.ts';
+import { readPublicKey } from './ssh-wire.ts';
 
 /** What becomes of a file. */
 export interface KeyTextEdit {
@@ -51,8 +52,10 @@ export function countKeys(content: Buffer): number {
 
 /** Whether a file holds nothing but keys and empty lines: then whoever reads it learns nothing that is secret. */
 export function holdsOnlyKeys(content: Buffer): boolean {
-  const lines = content.toString('latin1').split('\n');
-  return lines.every((line) => line.trim() === '' || splitKeyLine(line.trim()) !== undefined);
+  return content
+    .toString('latin1')
+    .split('\n')
+    .every((line) => line.trim() === '' || isPlainKey(line.trim()));
 }
 
 interface KeyLine {
@@ -70,6 +73,16 @@ function readLines(content: Buffer): readonly KeyLine[] {
     .split('\n')
     .map((line) => splitKeyLine(line.replace(/\r$/, '')))
     .filter((line) => line !== undefined);
+}
+
+function isPlainKey(line: string): boolean {
+  const parts = splitKeyLine(line);
+  if (parts === undefined || parts.options !== '') return false;
+  try {
+    return readPublicKey(Buffer.from(parts.data, 'base64')).type === parts.type;
+  } catch {
+    return false;
+  }
 }
 
 /** Whether a line has the key with its options, and no line with options that nobody asked for comes before. */

@@ -23,7 +23,9 @@ export function splitKeyLine(line: string): KeyLineParts | undefined {
   if (text === '' || text.startsWith('#')) return undefined;
   if (KEY_NAME.test(text)) return splitKey('', text);
   const end = endOfOptions(text);
-  return end === undefined ? undefined : splitKey(text.slice(0, end), text.slice(end));
+  if (end === undefined) return undefined;
+  const rest = text.slice(end).replace(/^[ \t]+/, '');
+  return KEY_NAME.test(rest) ? splitKey(text.slice(0, end), rest) : undefined;
 }
 
 /** The first option that sshd does not know, or whose value is malformed; `undefined` when all are fine. */
@@ -31,7 +33,7 @@ export function findWrongOption(options: string): string | undefined {
   for (const option of splitOptions(options)) {
     const [, name = '', value] = /^([^=]*)(?:=("(?:[^"\\]|\\.)*"))?$/s.exec(option) ?? [];
     const known = OPTIONS.get(name.toLowerCase());
-    if (known === undefined || known !== (value !== undefined)) return name === '' ? option : name;
+    if (known === undefined || known !== (value !== undefined)) return option.split('=')[0];
   }
   return undefined;
 }
@@ -74,8 +76,7 @@ const OPTIONS: ReadonlyMap<string, boolean> = new Map([
 ]);
 
 function splitKey(options: string, text: string): KeyLineParts | undefined {
-  const [, type, data, comment = ''] =
-    /^[ \t]*(\S+)[ \t]+([A-Za-z0-9+/]+={0,2})(?:[ \t]+(.*))?$/s.exec(text) ?? [];
+  const [, type, data, comment = ''] = /^(\S+)[ \t]+([A-Za-z0-9+/]+={0,2})(?:[ \t]+(.*))?$/s.exec(text) ?? [];
   if (type === undefined || data === undefined) return undefined;
   return { options, type, data, comment: comment.trim() };
 }
