@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { ENABLE_KEYS, EXTENSION_KEYS, MANIFEST_KEYS, parseExtensionDescription } from '@handlerkit/sdk';
 import { decodeObject, type Located, member } from '@handlerkit/sdk/contract';
 import { describe, expect, it } from 'vitest';
@@ -72,4 +72,20 @@ it.each<[string, string, boolean]>([
   expect(new RegExp(String(pattern), 'u').test(value)).toBe(good);
   if (good) expect(() => parse({ [key]: value })).not.toThrow();
   else expect(() => parse({ [key]: value })).toThrow(`extension.json: ${key} `);
+});
+
+const extensions = new URL('../../extensions/', import.meta.url);
+
+it.each(readdirSync(extensions))('fits the description of %s, which the parser takes', (name) => {
+  const file = `${name}/extension.json`;
+  const value: unknown = JSON.parse(readFileSync(new URL(file, extensions), 'utf8'));
+  const at: Located = { file, path: '', value };
+  expect(() => parseExtensionDescription(value, file)).not.toThrow();
+  for (const [part, keys] of [
+    [at, EXTENSION_KEYS],
+    [member(at, 'enable'), ENABLE_KEYS],
+    [member(at, 'manifest'), MANIFEST_KEYS],
+  ] as const) {
+    expect(keys).toEqual(expect.arrayContaining(Object.keys(decodeObject(part))));
+  }
 });
