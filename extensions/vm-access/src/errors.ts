@@ -14,6 +14,30 @@ export const STATUS_CODES = {
   CONFIGURATION_INVALID: 10,
   /** The account that an earlier step has made or found is gone. */
   ACCOUNT_MISSING: -3,
+  /** No account may have this name. */
+  USER_NAME_INVALID: 20,
+  /** The account is one of the system, of a service or of a directory. */
+  ACCOUNT_REFUSED: 21,
+  /** There is no such user. */
+  USER_UNKNOWN: 22,
+  /** The name is taken by a group of others. */
+  USER_NAME_TAKEN: 23,
+  /** The home is missing and cannot be made, or belongs to somebody else. */
+  HOME_UNUSABLE: 24,
+  /** The password policy of the VM refuses the password. */
+  PASSWORD_REFUSED: 25,
+  /** Somebody else keeps the files of users locked. */
+  ACCOUNT_FILES_LOCKED: -20,
+  /** The account is not what it was to become. */
+  ACCOUNT_NOT_VERIFIED: -21,
+  /** The password was not set, or not with a modern hash. */
+  PASSWORD_NOT_VERIFIED: -22,
+  /** sudo does not work, or does not take its rules. */
+  SUDO_UNUSABLE: -23,
+  /** The user has not the rights that were to be given. */
+  SUDO_NOT_VERIFIED: -24,
+  /** Processes of the user do not end. */
+  USER_PROCESSES_LEFT: -25,
   /** The public key is none that sshd can use. */
   SSH_KEY_INVALID: 30,
   /** sshd would not look at the key: its configuration says so. */
