@@ -1,5 +1,5 @@
 /** A file of rules that is loaded at boot: read, and replaced as a whole. */
-import { readFileSync, realpathSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { writeSshdFile } from './sshd-files.ts';
 import type { StepContext } from './step.ts';
 import type { Undo } from './undo.ts';
@@ -20,13 +20,13 @@ export async function replaceRulesFile(
   texts: { readonly former: string; readonly next: string },
   undo: Undo,
 ): Promise<void> {
-  const target = followLinks(context, file);
+  const target = await followLinks(context, file);
   undo.add(`the rules in ${file}`, () => writeSshdFile(context, target, texts.former));
   await writeSshdFile(context, target, texts.next);
 }
 
-function followLinks({ host }: StepContext, file: string): string {
-  const real = realpathSync(host.path(file));
-  const root = realpathSync(host.path('/'));
-  return root === '/' || !real.startsWith(`${root}/`) ? real : real.slice(root.length);
+/** What is written in place of a link would be another file than the one that it names. */
+async function followLinks({ run }: StepContext, file: string): Promise<string> {
+  const { stdout } = await run(['readlink', '-f', '--', file]);
+  return stdout.replace(/\n$/, '') || file;
 }
