@@ -5,7 +5,7 @@
 import type { HandlerDefinition } from '@handlerkit/sdk';
 import { defineHandler } from '@handlerkit/sdk';
 import { carryOut } from './carry-out.ts';
-import { isMarkedNew, markNew, unmarkNew } from './new-account-mark.ts';
+import { watchNewAccount } from './new-account.ts';
 import { listSteps } from './plan.ts';
 import type { Planners } from './planners.ts';
 import { PLANNERS } from './planners.ts';
@@ -22,22 +22,19 @@ export function createAccessHandler(planners: Planners): HandlerDefinition {
       for (const secret of misplacedSecrets(context.settings.public)) context.addSecret(secret);
       const settings = readAccessSettings(context.settings.public, context.settings.protected, host.now());
       const stepped = createStepContext(context, await planners.readDistro(host));
-      const username = settings.account?.username;
-      const mark = username === undefined ? undefined : { sequence, username };
-      const place = { host, dataFolder };
-      const isNewAccount =
-        mark !== undefined &&
-        (isMarkedNew(place, mark) || (await planners.findAccount(host, mark.username)) === undefined);
-      const steps = listSteps(stepped.context, settings, { isNewAccount }, planners);
+      const { account } = settings;
+      const { findAccount } = planners;
+      const newAccount =
+        account === undefined
+          ? undefined
+          : watchNewAccount({ host, dataFolder, sequence, username: account.username, findAccount });
+      const steps = listSteps(stepped.context, settings, newAccount, planners);
       const names = [...new Set(steps.map(({ name }) => name))].join(', ');
       log.event('Informational', 'plan', `asked for: ${names}`);
       try {
-        const onBegin = (): void => {
-          if (isNewAccount) markNew(place, mark);
-        };
-        return await carryOut({ steps, stepped, log, status, onBegin });
+        return await carryOut({ steps, stepped, log, status, onBegin: () => newAccount?.note() });
       } finally {
-        unmarkNew(place);
+        newAccount?.forget();
       }
     },
   });

@@ -3,6 +3,7 @@
  * ways in. sshd gets its configuration before the keys, which go where sshd will look for them. The disks come last.
  */
 import { accessError } from './errors.ts';
+import type { NewAccount } from './new-account.ts';
 import type { FoundAccount, Planners } from './planners.ts';
 import type { AccessSettings, AccountSettings } from './settings.ts';
 import type { PlannedStep, StepContext, StepName } from './step.ts';
@@ -13,17 +14,11 @@ export interface StepPlan {
   plan(): Promise<PlannedStep>;
 }
 
-/** What the settings alone do not say. */
-export interface PlanFacts {
-  /** True when the account is not there yet, or was begun by this sequence and never finished. */
-  readonly isNewAccount: boolean;
-}
-
 /** The steps that the settings ask for, in the order in which they act. Plans none of them. */
 export function listSteps(
   context: StepContext,
   settings: AccessSettings,
-  facts: PlanFacts,
+  newAccount: NewAccount | undefined,
   planners: Planners,
 ): readonly StepPlan[] {
   const { account, removeUser, sshd, disk } = settings;
@@ -32,7 +27,7 @@ export function listSteps(
     steps.push({ name, plan });
   };
   if (removeUser !== undefined) add('account', () => planners.planRemoval(context, removeUser));
-  if (account !== undefined) addAccount(add, context, account, facts, planners);
+  if (account !== undefined) addAccount(add, context, account, newAccount, planners);
   if (sshd === 'reset') add('sshd', () => planners.planSshdReset(context));
   if (sshd === 'restore') add('sshd', () => planners.planSshdRestore(context));
   if (account !== undefined) addLogins(add, context, account, sshd !== undefined, planners);
@@ -50,18 +45,22 @@ function addAccount(
   add: AddStep,
   context: StepContext,
   settings: AccountSettings,
-  { isNewAccount }: PlanFacts,
+  newAccount: NewAccount | undefined,
   planners: Planners,
 ): void {
   const { username, password, expiration } = settings;
   const hasPassword = password !== undefined;
   const request = { username, expiration, hasKey: settings.key !== undefined, hasPassword };
-  add('account', () => planners.planAccount(context, request));
+  add('account', async () => {
+    const planned = await planners.planAccount(context, request);
+    await newAccount?.look();
+    return planned;
+  });
   if (password !== undefined) {
     add('password', () => planners.planPassword(context, { username, password }));
   }
   const passwordless = settings.passwordlessSudo;
-  const sudo = { username, passwordless, isNew: () => isNewAccount, hasPassword };
+  const sudo = { username, passwordless, isNew: () => newAccount?.isNew() === true, hasPassword };
   add('sudo', () => planners.planSudo(context, sudo));
 }
 
