@@ -111,24 +111,24 @@ describe('vm exec', { timeout: 10_000 }, () => {
     }
   });
 
-  it.each([
-    ['nosuchprog', 127, 'error COMMAND_NOT_FOUND: There is no program "nosuchprog" in the VM.'],
-    ['./nosuchprog', 127, 'error COMMAND_NOT_FOUND: There is no program "./nosuchprog" in the VM.'],
-    ['/etc', 127, 'error COMMAND_NOT_FOUND: There is no program "/etc" in the VM.'],
-    ['/etc/passwd', 126, 'error COMMAND_NOT_EXECUTABLE: /etc/passwd in the VM is not executable.'],
-  ])(
-    'says in its own words that %s cannot be run, with the exit code %i of a shell',
-    async (name, code, words) => {
-      for (const isolation of noOverlay === undefined ? ['overlay', 'relocated'] : ['relocated']) {
-        const at = ['--vm', isolation];
-        const result = await vm(['exec', '--isolation', isolation, ...at, '--', name]);
+  it('says in its own words why a program cannot be run, with the exit code of a shell', async () => {
+    const missing = (name: string) => `error COMMAND_NOT_FOUND: There is no program "${name}" in the VM.`;
+    const rows = [
+      ['nosuchprog', 127, missing('nosuchprog')],
+      ['./nosuchprog', 127, missing('./nosuchprog')],
+      ['/etc', 127, missing('/etc')],
+      ['/etc/passwd', 126, 'error COMMAND_NOT_EXECUTABLE: /etc/passwd in the VM is not executable.'],
+    ] as const;
+    for (const isolation of noOverlay === undefined ? ['overlay', 'relocated'] : ['relocated']) {
+      for (const [name, code, words] of rows) {
+        const result = await vm(['exec', '--isolation', isolation, '--vm', isolation, '--', name]);
         expect(result.stderr).toContain(words);
         expect(result.stderr).not.toMatch(/nsenter|setpriv/);
         expect(result.exitCode).toBe(code);
-        await vm(['reset', ...at]);
       }
-    },
-  );
+      await vm(['reset', '--vm', isolation]);
+    }
+  });
 
   it('prints the output as a document, for a relocated VM too', async () => {
     const result = await vm([

@@ -77,10 +77,10 @@ function publishScript(deployment: Deployment): string {
     ['--gallery-name', expression('"$GALLERY"')],
   ];
   const commands = applicationCommands(deployment);
-  const needed: [string, string][] = [
-    ['GALLERY_RESOURCE_GROUP', 'the resource group of the gallery'],
-    ['GALLERY', 'the Azure Compute Gallery'],
-  ];
+  const needed: [string, string][] = [['GALLERY', 'the Azure Compute Gallery']];
+  if (resourceGroup === undefined) {
+    needed.unshift(['GALLERY_RESOURCE_GROUP', 'the resource group of the gallery']);
+  }
   if (location === undefined) needed.push(['LOCATION', 'the region']);
   needed.push(['PACKAGE_LINK', `the address of the blob with ${archive}`]);
   if (hasConfig) needed.push(['CONFIG_LINK', `the address of the blob with ${CONFIG_FILE}`]);
@@ -140,5 +140,6 @@ function setCommands(
   const body = `version_id=$(${show})\n${set}`;
   const note = `# This replaces all applications of the ${target.kind === 'machine' ? 'machine' : 'scale set'}: name the versions of the others, too, if it has some.`;
   if (target.name !== undefined) return `\n${note}\n${body}\n`;
-  return `\n# To set it, name the ${target.kind === 'machine' ? 'machine' : 'scale set'} in ${variable}.\n${note}\nif [ -n "\${${variable}-}" ]; then\n${body}\nfi\n`;
+  const group = resourceGroup === undefined ? ', and its resource group in RESOURCE_GROUP' : '';
+  return `\n# To set it, name the ${target.kind === 'machine' ? 'machine' : 'scale set'} in ${variable}${group}.\n${note}\nif [ -n "\${${variable}-}" ]; then\n${body}\nfi\n`;
 }
