@@ -3,8 +3,8 @@
  * a run changed them, and a manifest. A backup appears whole or not at all, and is put back as a whole.
  */
 import { createHash } from 'node:crypto';
-import { lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import type { Host } from '@handlerkit/sdk';
 import { readTextIfThere, writeWholeFile } from '@handlerkit/sdk';
 import { z } from 'zod';
@@ -58,7 +58,7 @@ export async function makeBackup(
     files.push({
       path,
       copy,
-      sha256: copy === null ? null : digest(readText(host, join(temporary, copy))),
+      sha256: copy === null ? null : fingerprint(host, join(temporary, copy)),
       mode: stats === undefined ? null : (stats.mode & 0o7777).toString(8).padStart(4, '0'),
       owner: stats === undefined ? null : `${stats.uid}:${stats.gid}`,
       written,
@@ -121,10 +121,11 @@ export function backupChanges(
 ): FileChanges {
   const changes = new Map<string, string | undefined>();
   for (const { path, copy, sha256 } of backup.files) {
-    const text = copy === null ? undefined : readText(host, join(backup.folder, copy));
-    if (copy !== null && (text === undefined || digest(text) !== sha256)) {
+    const source = copy === null ? undefined : join(backup.folder, copy);
+    if (source !== undefined && fingerprint(host, source) !== sha256) {
       throw explain(`its copy of ${path} is missing or damaged`);
     }
+    const text = source === undefined ? undefined : textAt(host, source, path);
     if (text !== readText(host, path)) changes.set(path, text);
   }
   return changes;
@@ -201,12 +202,12 @@ function listBackups({ host, dataFolder }: StepContext): readonly ListedBackup[]
 
 /** Where the text is that `path` had before the first of the runs that were killed; `undefined`: there was none. */
 function findSource(host: Host, path: string, left: ListedBackup | undefined): string | undefined {
-  const now = readText(host, path);
+  const now = fingerprint(host, path);
   const saved = left?.manifest.files.find((file) => file.path === path);
-  if (left !== undefined && saved !== undefined && saved.written === digest(now)) {
+  if (left !== undefined && saved !== undefined && saved.written === now) {
     return saved.copy === null ? undefined : join(left.folder, saved.copy);
   }
-  return now === undefined ? undefined : path;
+  return now === null ? undefined : path;
 }
 
 function readManifest(host: Host, folder: string): Manifest | undefined {
@@ -225,6 +226,26 @@ function writeManifest(host: Host, folder: string, manifest: Manifest): void {
 function readText(host: Host, path: string): string | undefined {
   try {
     return readFileSync(host.path(path), 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+/** Digest of a file, or of where a link leads; `null`: there is neither. */
+function fingerprint(host: Host, path: string): string | null {
+  const target = readLink(host, path);
+  return digest(target === undefined ? readText(host, path) : `link to ${target}`);
+}
+
+/** The text that a copy would have in its place, where a relative link leads elsewhere. */
+function textAt(host: Host, copy: string, path: string): string | undefined {
+  const target = readLink(host, copy);
+  return readText(host, target === undefined ? copy : resolve(dirname(path), target));
+}
+
+function readLink(host: Host, path: string): string | undefined {
+  try {
+    return readlinkSync(host.path(path));
   } catch {
     return undefined;
   }

@@ -247,6 +247,18 @@ describe.skipIf(reason !== undefined)('planSshdRestore, with a real sshd', () =>
     });
   });
 
+  it('brings a link back as a link, as Flatcar has one', async () => {
+    machine.write('/usr/share/ssh-config', OWN);
+    await machine.sh(`ln -sf ../../usr/share/ssh-config ${MAIN}`);
+    await reset();
+    await finish();
+    expect(machine.read('/usr/share/ssh-config')).toBe(OWN);
+    expect(await machine.sh(`stat -c %F ${MAIN}`)).toBe('regular file\n');
+    await restore();
+    expect(await machine.sh(`readlink ${MAIN}`)).toBe('../../usr/share/ssh-config\n');
+    expect(machine.read(MAIN)).toBe(OWN);
+  });
+
   it('runs again after a kill in its middle and restores the same', async () => {
     machine.write(MAIN, OWN);
     await reset();

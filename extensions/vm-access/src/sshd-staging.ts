@@ -55,7 +55,9 @@ async function withStaged<T>(
     let text = file.text;
     for (const [line, children] of file.includes) {
       const paths = children.map((child) => `"${write(child)}"`);
-      text = replaceLine(text, line, [paths.length === 0 ? '#' : `Include ${paths.join(' ')}`]);
+      // One that finds nothing stays an Include: an sshd too old for it must say so here too.
+      if (paths.length === 0) paths.push(`"${join(folder, 'none')}"`);
+      text = replaceLine(text, line, [`Include ${paths.join(' ')}`]);
     }
     writeFileSync(host.path(name), text, { flag: 'wx', mode: 0o600 });
     return name;
