@@ -3,7 +3,7 @@
  * so. A disk that is in use stays mounted, and the status says by what. How it was mounted is noted before it is unmounted,
  * so that a run which was killed in between can be ended by the next one.
  */
-import { readdirSync, readlinkSync, rmSync } from 'node:fs';
+import { readdirSync, readlinkSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { readTextIfThere, writeWholeFile } from '@handlerkit/sdk';
 import { z } from 'zod';
@@ -164,13 +164,16 @@ async function mountAgain(context: StepContext, disk: Disk): Promise<void> {
   );
 }
 
-/** Processes that have their folder, their program or an open file there: `bash (123)`. */
+/**
+ * Processes that have their folder, their program or an open file there: `bash (123)`. Only what may be meant by its name is
+ * looked at more closely, as a look at a disk of the network can take for ever; one in a root of its own has another name.
+ */
 function findUsers({ host }: StepContext, mountPoint: string): readonly string[] {
   const proc = host.path('/proc');
+  const disk = statSync(host.path(mountPoint), { throwIfNoEntry: false })?.dev;
   const isInside = (link: string): boolean => {
     try {
-      const path = readlinkSync(link);
-      return path === mountPoint || path.startsWith(`${mountPoint}/`);
+      return readlinkSync(link).includes(mountPoint) && statSync(link).dev === disk;
     } catch {
       return false;
     }

@@ -150,7 +150,7 @@ describe('ufw', () => {
     added = [];
   });
 
-  /** Source: ufw 0.36, `ufw show added`; rules for the same port and action are one. */
+  /** As ufw 0.36.2 was seen to answer: of rules for the same there is one, and it stays where it is. */
   const answer = (words: readonly string[]): Answer => {
     const [verb] = words;
     if (verb === 'status') return 'Status: active\n';
@@ -160,11 +160,13 @@ describe('ufw', () => {
     const port = words[words.indexOf('port') + 1];
     if (verb === 'reload') return 'Firewall reloaded\n';
     if (verb === 'delete') {
-      added = added.filter((rule) => !rule.startsWith(`ufw allow ${port}/tcp`));
-      return 'Rule deleted\n';
+      const [, action] = words;
+      const isThere = added.includes(`ufw ${action} ${port}/tcp`);
+      added = added.filter((rule) => rule !== `ufw ${action} ${port}/tcp`);
+      return isThere ? 'Rule deleted\n' : 'Could not delete non-existent rule\n';
     }
-    if (added.some((rule) => rule.startsWith(`ufw allow ${port}/tcp`)))
-      return 'Skipping adding existing rule\n';
+    const isSame = (rule: string): boolean => new RegExp(`^ufw \\w+ ${port}/tcp`).test(rule);
+    if (added.some(isSame)) return 'Skipping inserting existing rule\n';
     added.unshift(`ufw allow ${port}/tcp comment 'handlerkit-vm-access'`);
     return 'Rule inserted\n';
   };
@@ -176,7 +178,10 @@ describe('ufw', () => {
       changed: true,
       message: 'port 22 opened to every address in ufw; open after a reboot by ufw',
     });
-    expect(changes).toEqual(['prepend allow proto tcp from any to any port 22 comment handlerkit-vm-access']);
+    expect(changes).toEqual([
+      'delete deny proto tcp from any to any port 22',
+      'prepend allow proto tcp from any to any port 22 comment handlerkit-vm-access',
+    ]);
     expect(await open()).toEqual({ changed: false, message: 'no firewall of this VM blocks port 22' });
   });
 

@@ -2,7 +2,7 @@
  * What is mounted, and what the system is told to mount: the tables of the kernel and of fstab.
  * Source: proc_pid_mountinfo(5), fstab(5), udev's links in `/dev/disk`.
  */
-import { readFileSync, realpathSync, statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import type { StepContext } from './step.ts';
 
 /** A mounted file system. */
@@ -87,24 +87,15 @@ export function parseFstab(text: string): readonly FstabEntry[] {
   });
 }
 
-/** The device that a line of fstab or a user names, as its own path; `undefined` when the VM has none. */
+/** The device that a line of fstab or a user names, without links; `undefined` when the VM has none. */
 export async function findDevice(context: StepContext, spec: string): Promise<string | undefined> {
-  const { host, run } = context;
-  if (spec.startsWith('/dev/')) return realDevice(context, spec);
-  if (!/^(?:PART)?(?:UUID|LABEL)=/.test(spec)) return undefined;
-  const { exitCode, stdout } = await run(['findfs', spec], { accept: [0, 1, 2] });
-  return exitCode === 0 ? realDevice({ host }, stdout.trim()) : undefined;
-}
-
-/** `8:17` for a block device; `undefined` for what is none. */
-export function deviceNumber({ host }: Pick<StepContext, 'host'>, path: string): string | undefined {
-  const stats = statSync(host.path(path), { throwIfNoEntry: false });
-  if (stats?.isBlockDevice() !== true) return undefined;
-  // Source: gnu_dev_major(3): 12 bits of major and 20 of minor, mixed.
-  const number = BigInt(stats.rdev);
-  const major = ((number >> 8n) & 0xfffn) | ((number >> 32n) & 0xfffff000n);
-  const minor = (number & 0xffn) | ((number >> 12n) & 0xffffff00n);
-  return `${major}:${minor}`;
+  const isTag = /^(?:PART)?(?:UUID|LABEL)=/.test(spec);
+  if (!isTag && !spec.startsWith('/dev/')) return undefined;
+  const tagged = isTag ? await context.run(['findfs', spec], { accept: [0, 1, 2] }) : undefined;
+  const path = tagged === undefined ? spec : tagged.stdout.trim();
+  if (path === '' || deviceNumber(context, path) === undefined) return undefined;
+  const { stdout } = await context.run(['readlink', '-f', '--', path]);
+  return stdout.replace(/\n$/, '');
 }
 
 /** The mounts of a device. A btrfs has a number of its own, and is known by what was mounted. */
@@ -117,21 +108,22 @@ export function mountsOf(
   return mounts.filter(
     (mount) =>
       mount.device === number ||
-      (mount.source.startsWith('/dev/') && realDevice(context, mount.source) === device),
+      (mount.source.startsWith('/dev/') && deviceNumber(context, mount.source) === number),
   );
 }
 
 /** mountinfo has six fields before the optional ones. */
 const FIRST_OPTIONAL_FIELD = 6;
 
-function realDevice({ host }: Pick<StepContext, 'host'>, path: string): string | undefined {
-  try {
-    const real = realpathSync(host.path(path));
-    const root = host.path('/').replace(/\/$/, '');
-    return real.startsWith(`${root}/`) ? real.slice(root.length) : real;
-  } catch {
-    return undefined;
-  }
+/** `8:17` for a block device; `undefined` for what is none. */
+function deviceNumber({ host }: Pick<StepContext, 'host'>, path: string): string | undefined {
+  const stats = statSync(host.path(path), { throwIfNoEntry: false });
+  if (stats?.isBlockDevice() !== true) return undefined;
+  // Source: gnu_dev_major(3): 12 bits of major and 20 of minor, mixed.
+  const number = BigInt(stats.rdev);
+  const major = ((number >> 8n) & 0xfffn) | ((number >> 32n) & 0xfffff000n);
+  const minor = (number & 0xffn) | ((number >> 12n) & 0xffffff00n);
+  return `${major}:${minor}`;
 }
 
 /** A space is `\040`. */

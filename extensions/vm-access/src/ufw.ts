@@ -30,12 +30,11 @@ export async function openUfw(
   if (blocked.length === 0) return NO_CHANGE;
   saveRules(context, undo, blocked);
   for (const port of blocked) {
-    const rule = ['allow', 'proto', 'tcp', 'from', 'any', 'to', 'any', 'port', String(port)];
-    // The same rule further down, with whatever comment, would keep ours from being added.
-    if (added.some(({ words }) => isPlainAllow(words, port))) {
-      await context.run(['ufw', 'delete', ...rule], { timeoutMs: LIMIT_MS });
-    }
-    await context.run(['ufw', 'prepend', ...rule, 'comment', RULE_COMMENT], { timeoutMs: LIMIT_MS });
+    const rule = ['proto', 'tcp', 'from', 'any', 'to', 'any', 'port', String(port)];
+    // A rule for the same, whatever it does and says, would keep ours from being added.
+    const [action] = added.find(({ words }) => isForSame(words, port))?.words ?? [];
+    if (action !== undefined) await context.run(['ufw', 'delete', action, ...rule], { timeoutMs: LIMIT_MS });
+    await context.run(['ufw', 'prepend', 'allow', ...rule, 'comment', RULE_COMMENT], { timeoutMs: LIMIT_MS });
   }
   const now = await readAdded(context);
   const left = blocked.filter((port) => !isOpen(now, port));
@@ -74,8 +73,9 @@ function isOpen(added: readonly AddedRule[], port: number): boolean {
   return (action === 'allow' || action === 'limit') && isEverybody(rest, port);
 }
 
-function isPlainAllow([action, ...rest]: readonly string[], port: number): boolean {
-  return action === 'allow' && isEverybody(rest, port) && rest.some((word) => word.endsWith('/tcp'));
+/** True for a rule about TCP to the port from anywhere. ufw has one such rule at most. */
+function isForSame([, ...rest]: readonly string[], port: number): boolean {
+  return isEverybody(rest, port) && rest.some((word) => word.endsWith('/tcp'));
 }
 
 /** `22/tcp` and `22`, also with `in`; the name of an application or another form is not read. */
