@@ -64,6 +64,8 @@ export const STATUS_CODES = {
   SSHD_NOT_RUNNING: -41,
   /** sshd's configuration is not what it was to become. */
   SSHD_NOT_VERIFIED: -42,
+  /** A file of sshd's configuration cannot be written. */
+  SSHD_FILE_NOT_WRITTEN: -43,
   /** A firewall does not let the port of sshd through, and it could not be made to. */
   FIREWALL_NOT_OPENED: -50,
   /** The VM has no such disk, or none that can be repaired. */

@@ -15,12 +15,14 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Host } from '@handlerkit/sdk';
+import { HandlerError } from '@handlerkit/sdk';
 import { findProgram } from './command.ts';
+import { accessError } from './errors.ts';
 import type { StepContext } from './step.ts';
 
 /**
  * Replaces the text of `path`, or makes the file: then with the mode of `like`, and root's. A link is replaced by a file.
- * Throws the system's error; then the former file is untouched.
+ * Throws `SSHD_FILE_NOT_WRITTEN`; then the former file is untouched.
  */
 export async function writeSshdFile(
   context: StepContext,
@@ -31,8 +33,8 @@ export async function writeSshdFile(
   const { host } = context;
   const temporary = temporaryName(path);
   const real = host.path(temporary);
-  rmSync(real, { force: true });
   try {
+    rmSync(real, { force: true });
     if (lstatSync(host.path(path), { throwIfNoEntry: false })?.isFile() === true) {
       await context.run(['cp', '-a', '--', path, temporary]);
     }
@@ -46,28 +48,39 @@ export async function writeSshdFile(
     }
     await putInPlace(context, temporary, path);
   } catch (thrown) {
-    rmSync(real, { force: true });
-    throw thrown;
+    removeQuietly(real);
+    throw fileError(path, thrown);
   }
 }
 
 /** Copies `from` over `to` with all that belongs to it; `to` is the former file or the whole new one at any moment. */
 export async function copySshdFile(context: StepContext, from: string, to: string): Promise<void> {
   const temporary = temporaryName(to);
-  rmSync(context.host.path(temporary), { force: true });
   try {
+    rmSync(context.host.path(temporary), { force: true });
     await context.run(['cp', '-a', '--', from, temporary]);
     await putInPlace(context, temporary, to);
   } catch (thrown) {
-    rmSync(context.host.path(temporary), { force: true });
-    throw thrown;
+    removeQuietly(context.host.path(temporary));
+    throw fileError(to, thrown);
   }
 }
 
-/** Removes `path`; one that is not there is no error. */
+/** Removes `path`; one that is not there is no error. Throws `SSHD_FILE_NOT_WRITTEN`. */
 export function removeSshdFile(host: Host, path: string): void {
-  rmSync(host.path(path), { force: true });
+  try {
+    rmSync(host.path(path), { force: true });
+  } catch (thrown) {
+    throw fileError(path, thrown);
+  }
   syncFolder(host, dirname(path));
+}
+
+/** What failed on which file, for an error of the system; other errors say that themselves. */
+export function fileError(path: string, thrown: unknown): unknown {
+  if (thrown instanceof HandlerError || !(thrown instanceof Error) || !('code' in thrown)) return thrown;
+  const text = `cannot write ${path} (${String(thrown.code)}); it may be immutable, or the disk full or read-only`;
+  return accessError('SSHD_FILE_NOT_WRITTEN', text, { cause: thrown });
 }
 
 const DEFAULT_MODE = 0o600;
@@ -91,6 +104,14 @@ async function putInPlace(context: StepContext, temporary: string, path: string)
 
 /** There where SELinux is on. */
 const SELINUX = '/sys/fs/selinux/enforce';
+
+function removeQuietly(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // What went wrong before is what matters.
+  }
+}
 
 function modeLike(host: Host, path: string | undefined): number | undefined {
   if (path === undefined) return undefined;

@@ -60,6 +60,19 @@ export function findMethodObstacle(
   return { text: `${where}, which never asks for a password`, isWarning: false };
 }
 
+/** Looks for lines that forbid passwords to everybody who comes from some place: sshd was asked about one place only. */
+export function findPlaceObstacle(directives: readonly LocatedDirective[]): Obstacle | undefined {
+  const line = directives.find(
+    ({ keyword, args, conditions }) =>
+      keyword === 'passwordauthentication' &&
+      args[0]?.toLowerCase() === 'no' &&
+      conditions.some((text) => /\b(local)?(address|port)\b|\bhost\b/i.test(text)) &&
+      !conditions.some((text) => /\b(user|group)\b/i.test(text)),
+  );
+  if (line === undefined) return undefined;
+  return { text: `passwords are not taken from everywhere: ${describeObstacle(line)}`, isWarning: true };
+}
+
 /** Where a line is, for people: what it says stays out, and file and line say enough. */
 export function describeObstacle({ keyword, args, line, file, conditions }: LocatedDirective): string {
   const under = conditions.length === 0 ? '' : ` (below Match ${conditions.join(', ')})`;

@@ -118,7 +118,7 @@ describe.skipIf(reason !== undefined)('planSshdPassword, with a real sshd', () =
     ['AuthenticationMethods publickey,password', 'asks for more than a password'],
   ])('warns of %s, and goes on', async (line, warning) => {
     machine.write(MAIN, `${line}\n`);
-    expect(await allow()).toMatchObject({ changed: false, warning: expect.stringContaining(warning) });
+    expect(await allow()).toMatchObject({ warning: expect.stringContaining(warning) });
   });
 
   it('never says anything about keyboard-interactive logins (W29)', async () => {
@@ -169,6 +169,51 @@ describe.skipIf(reason !== undefined)('planSshdPassword, with a real sshd', () =
     expect(await files()).toBe(before);
     expect(await answer()).toBe('no');
     expect(findSshdListeners(machine.host)[0]?.sockets).not.toEqual(sockets[0]?.sockets);
+  });
+
+  it('has sshd read a configuration that it has not read yet, as a killed run or an editor leaves it (W30)', async () => {
+    machine.write(`${D}/60-x.conf`, NO);
+    await allow();
+    // The run was killed before sshd was told, and nobody remembers it.
+    await machine.sh(`rm ${machine.context.dataFolder}/sshd-read.json`);
+    const before = findSshdListeners(machine.host);
+    expect(await allow()).toMatchObject({
+      changed: true,
+      message: expect.stringContaining('as it is now; ssh was'),
+    });
+    expect(findSshdListeners(machine.host)).not.toEqual(before);
+    expect(await allow()).toMatchObject({ changed: false });
+    await machine.sh(`rm ${D}/60-x.conf`);
+    expect(await allow()).toMatchObject({ changed: true });
+    expect(await allow()).toMatchObject({ changed: false });
+  });
+
+  it('warns that passwords are not taken from some places', async () => {
+    machine.write(MAIN, `Match Address 10.0.0.0/8\n${NO}`);
+    await machine.sh('service ssh restart');
+    expect(await allow()).toMatchObject({
+      warning: `passwords are not taken from everywhere: passwordauthentication no in line 2 of ${MAIN} (below Match Address 10.0.0.0/8)`,
+    });
+  });
+
+  it('says that there is no SSH server', async () => {
+    await machine.sh('rm /usr/sbin/sshd');
+    expect(await allow()).toMatchObject({
+      changed: false,
+      warning: expect.stringContaining('no SSH server'),
+    });
+  });
+
+  it('says which file cannot be written, and leaves all as it was', async () => {
+    machine.write(`${D}/60-x.conf`, NO);
+    // No chattr here: a folder in the place of the file that is to be made first.
+    await machine.sh(`mkdir -p ${D}/.${DROP_IN_NAME}.handlerkit-new`);
+    await expect(allow()).rejects.toMatchObject({
+      code: 'SSHD_FILE_NOT_WRITTEN',
+      message: expect.stringContaining(`cannot write ${OURS}`),
+    });
+    expect(await machine.undo.rollBack()).toEqual([]);
+    expect(await answer()).toBe('no');
   });
 
   it('says that sshd does not run, and does not start it', async () => {

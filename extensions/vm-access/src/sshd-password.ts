@@ -4,6 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import { posix } from 'node:path';
+import { findProgram } from './command.ts';
 import type { EffectiveSshd } from './effective-sshd.ts';
 import { readSshd } from './effective-sshd.ts';
 import { accessError } from './errors.ts';
@@ -12,9 +13,14 @@ import { closeBackup, makeBackup, putBack, removeBackup } from './sshd-backup.ts
 import { applyFormerConfig } from './sshd-change.ts';
 import { globalDirectives, setForUser, setGlobally } from './sshd-config.ts';
 import { removeSshdFile, writeSshdFile } from './sshd-files.ts';
-import { describeObstacle, findLoginObstacle, findMethodObstacle } from './sshd-obstacles.ts';
+import {
+  describeObstacle,
+  findLoginObstacle,
+  findMethodObstacle,
+  findPlaceObstacle,
+} from './sshd-obstacles.ts';
 import { expandInclude } from './sshd-pattern.ts';
-import { applySshdConfig, isSshdRunning, requireSshd } from './sshd-service.ts';
+import { applySshdConfig, isReloadNeeded, isSshdRunning, requireSshd } from './sshd-service.ts';
 import { checkStaged, readStaged } from './sshd-staging.ts';
 import type { FileChanges } from './sshd-tree.ts';
 import { findMainFile, hostFiles, listDirectives, MAIN_FILE, readSshdTree } from './sshd-tree.ts';
@@ -32,13 +38,14 @@ export interface SshdPasswordRequest {
 }
 
 /**
- * Plans it. Throws `SSHD_PASSWORD_BLOCKED`, with file and line, when something keeps the user out that is not ours to
+ * Plans it. Without an SSH server there is nothing to do, which is a warning. Throws `SSHD_PASSWORD_BLOCKED`, with file and line, when something keeps the user out that is not ours to
  * change; `SSHD_CONFIG_INVALID` when sshd refuses its configuration as it is.
  */
 export async function planSshdPassword(
   context: StepContext,
   { username, afterReset = false }: SshdPasswordRequest,
 ): Promise<PlannedStep> {
+  if (findProgram(context.host, 'sshd') === undefined) return { name: 'sshd', act: async () => NO_SERVER };
   requireSshd(context);
   if (!afterReset) await findChanges(context, username);
   return { name: 'sshd', act: (undo) => allowPassword(context, username, undo) };
@@ -50,6 +57,11 @@ interface PasswordChanges {
   readonly warning: string | undefined;
 }
 
+const NO_SERVER: StepReport = {
+  changed: false,
+  message: 'this VM has no SSH server that would have to be told of passwords',
+  warning: 'this VM has no SSH server, so nobody can log in by SSH',
+};
 const KEYWORD = 'passwordauthentication';
 const DIRECTIVE = 'PasswordAuthentication yes';
 const HEADER =
@@ -59,8 +71,11 @@ async function allowPassword(context: StepContext, username: string, undo: Undo)
   const { changes, warning } = await findChanges(context, username);
   const warnings = warning === undefined ? [] : [warning];
   if (changes.size === 0) {
-    const message = `sshd lets ${username} log in by password already`;
-    return { changed: false, message, ...joinWarnings(warnings) };
+    const already = `sshd lets ${username} log in by password already`;
+    if (!isReloadNeeded(context)) return { changed: false, message: already, ...joinWarnings(warnings) };
+    const { message } = await applySshdConfig(context, { start: false });
+    const late = `${already}, once it has read its configuration as it is now; ${message}`;
+    return { changed: true, message: late, ...joinWarnings(warnings) };
   }
   const files = hostFiles(context.host);
   // Our own file is no one's work that a restore must bring back.
@@ -113,7 +128,7 @@ async function findChanges(context: StepContext, username: string): Promise<Pass
     (await findLoginObstacle(context, effective, directives, username)) ??
     findMethodObstacle(effective, directives);
   if (obstacle?.isWarning === false) throw blocked(username, obstacle.text);
-  const warning = obstacle?.text;
+  const warning = obstacle?.text ?? findPlaceObstacle(directives)?.text;
   if (allowsPassword(effective)) return { changes: new Map(), warning };
   for (const changes of proposeChanges(context, username)) {
     if (allowsPassword(await readStaged(context, changes, username))) return { changes, warning };

@@ -200,6 +200,14 @@ describe('with systemd', () => {
     expect(actions).toEqual(['systemctl reset-failed sshd.service', 'systemctl restart sshd.service']);
   });
 
+  it('signals an sshd that was started by hand beside a service that is stopped (W34)', async () => {
+    units = { 'ssh.service': { ...SERVICE, ActiveState: 'inactive' } };
+    put('/etc/init.d/ssh', '', 0o755);
+    listen(100, [22], 1000);
+    effects['sh -c kill -s HUP "$1" sh 100'] = () => listen(100, [22], 2000);
+    expect((await applySshdConfig(context, { start: false })).message).toMatch(/^sshd was told to reload/);
+  });
+
   const SOCKET: Unit = {
     LoadState: 'loaded',
     ActiveState: 'active',

@@ -11,6 +11,7 @@ import { findProgram } from './command.ts';
 import type { EffectiveSshd } from './effective-sshd.ts';
 import { checkSshdConfig, readSshd, sshdProblemError } from './effective-sshd.ts';
 import { accessError } from './errors.ts';
+import { isConfigNewer, recordRead } from './sshd-freshness.ts';
 import type { ListeningSocket, SshdListener } from './sshd-process.ts';
 import { findSshdListeners, readListeningSockets } from './sshd-process.ts';
 import { MAIN_FILE } from './sshd-tree.ts';
@@ -36,21 +37,15 @@ export async function applySshdConfig(
 ): Promise<AppliedSshd> {
   const problem = await checkSshdConfig(context);
   if (problem !== undefined) throw sshdProblemError(problem);
-  const before = systemListeners(context.host);
-  if (!isSystemd(context.host)) return applyWithoutSystemd(context, before, options.start);
-  const { service, socket } = await readSshdUnits(context);
-  if (socket !== undefined) return applyToSocket(context, socket, service);
-  if (service === undefined) return applyWithoutSystemd(context, before, options.start);
-  const isStopped = /^(inactive|failed|deactivating)$/.test(service.state);
-  if (isStopped && !options.start) return notRunning(service.id);
-  const reload = { verb: 'reload', said: 'was reloaded' };
-  const restart = { verb: 'restart', said: isStopped ? 'was started' : 'was restarted' };
-  const actions = service.canReload && !isStopped ? [reload, restart] : [restart];
-  return tryInTurn(context, before, service.id, actions, async ({ verb }) => {
-    // A unit that failed several times in a row is not started again before that is forgotten.
-    if (service.state === 'failed') await systemctl(context, 'reset-failed', service.id);
-    await systemctl(context, verb, service.id);
-  });
+  const at = context.host.now();
+  const applied = await applyGoodConfig(context, options.start);
+  recordRead(context, systemListeners(context.host), at);
+  return applied;
+}
+
+/** Whether the sshd that runs has yet to read its configuration as it is now. False when none runs. */
+export function isReloadNeeded(context: StepContext): boolean {
+  return isConfigNewer(context, systemListeners(context.host));
 }
 
 /** Whether an sshd waits for connections, or a socket does for it. */
@@ -101,6 +96,26 @@ const SETTLE_MS = 300;
 const SOCKET_GENERATORS = ['/usr/lib', '/lib'].map((folder) =>
   join(folder, 'systemd/system-generators/sshd-socket-generator'),
 );
+
+async function applyGoodConfig(context: StepContext, start: boolean): Promise<AppliedSshd> {
+  const before = systemListeners(context.host);
+  if (!isSystemd(context.host)) return applyWithoutSystemd(context, before, start);
+  const { service, socket } = await readSshdUnits(context);
+  if (socket !== undefined) return applyToSocket(context, socket, service);
+  if (service === undefined) return applyWithoutSystemd(context, before, start);
+  const isStopped = /^(inactive|failed|deactivating)$/.test(service.state);
+  // Somebody has started one by hand.
+  if (isStopped && before.length > 0) return applyWithoutSystemd(context, before, start);
+  if (isStopped && !start) return notRunning(service.id);
+  const reload = { verb: 'reload', said: 'was reloaded' };
+  const restart = { verb: 'restart', said: isStopped ? 'was started' : 'was restarted' };
+  const actions = service.canReload && !isStopped ? [reload, restart] : [restart];
+  return tryInTurn(context, before, service.id, actions, async ({ verb }) => {
+    // A unit that failed several times in a row is not started again before that is forgotten.
+    if (service.state === 'failed') await systemctl(context, 'reset-failed', service.id);
+    await systemctl(context, verb, service.id);
+  });
+}
 
 /** Those that read the configuration of the system, not one of their own. */
 function systemListeners(host: Host): readonly SshdListener[] {
@@ -244,11 +259,11 @@ async function waitUntil({ host, signal }: StepContext, isTrue: () => Promise<bo
 /** How the init system other than systemd is spoken to about sshd; `undefined`: it knows none. */
 function findScript(host: Host): { readonly name: string; readonly argv: readonly string[] } | undefined {
   const name = ['ssh', 'sshd'].find((script) => existsSync(host.path(`/etc/init.d/${script}`)));
-  if (name === undefined) return undefined;
+  // Under systemd a script would ask it, which does not know this sshd.
+  if (name === undefined || isSystemd(host)) return undefined;
   const isOpenRc = existsSync(host.path('/run/openrc')) && findProgram(host, 'rc-service') !== undefined;
   if (isOpenRc) return { name, argv: ['rc-service', name] };
-  // Under systemd `service` would ask it, which does not know this sshd.
-  const hasService = findProgram(host, 'service') !== undefined && !isSystemd(host);
+  const hasService = findProgram(host, 'service') !== undefined;
   return { name, argv: hasService ? ['service', name] : [`/etc/init.d/${name}`] };
 }
 

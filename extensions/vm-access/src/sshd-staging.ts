@@ -5,9 +5,11 @@
  */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { HandlerError } from '@handlerkit/sdk';
 import type { EffectiveSshd, SshdProblem } from './effective-sshd.ts';
 import { checkSshdConfig, readSshd } from './effective-sshd.ts';
 import { replaceLine } from './sshd-config.ts';
+import { fileError } from './sshd-files.ts';
 import { SSH_FOLDER } from './sshd-pattern.ts';
 import type { FileChanges, SshdFile } from './sshd-tree.ts';
 import { changedFiles, hostFiles, readSshdTree } from './sshd-tree.ts';
@@ -31,8 +33,12 @@ export async function readStaged(
   user: string,
 ): Promise<EffectiveSshd | undefined> {
   return withStaged(context, changes, async (file) => {
-    if ((await checkSshdConfig(context, { file })) !== undefined) return undefined;
-    return readSshd(context, user, { file });
+    try {
+      return await readSshd(context, user, { file });
+    } catch (thrown) {
+      if (thrown instanceof HandlerError && thrown.code.startsWith('SSHD_')) return undefined;
+      throw thrown;
+    }
   });
 }
 
@@ -45,7 +51,11 @@ async function withStaged<T>(
   const folder = join(SSH_FOLDER, '.handlerkit-check');
   // One of a killed run may lie there.
   rmSync(host.path(folder), { recursive: true, force: true });
-  mkdirSync(host.path(folder), { mode: 0o700 });
+  try {
+    mkdirSync(host.path(folder), { mode: 0o700 });
+  } catch (thrown) {
+    throw fileError(folder, thrown);
+  }
   const names = new Map<string, string>();
   let count = 0;
   /** Writes a file below another name; gives the path as sshd sees it. */
