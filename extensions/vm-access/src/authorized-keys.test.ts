@@ -424,6 +424,24 @@ describe.runIf(process.getuid?.() === 0)('AuthorizedKeysFile (W26)', () => {
   });
 });
 
+describe.runIf(process.getuid?.() === 0)('a user whom sshd does not let in', () => {
+  it.each<[string, Readonly<Record<string, string>>]>([
+    ['DenyUsers, which names alice', { denyusers: 'a*' }],
+    ['AllowUsers, which does not name alice', { allowusers: 'bob' }],
+  ])('is an error before anything is changed: %s', async (text, sshd) => {
+    await make({ sshd });
+    await expect(vm.plan(KEY)).rejects.toMatchObject({
+      code: 'SSH_KEY_NOT_LOOKED_AT',
+      message: expect.stringContaining(text),
+    });
+  });
+
+  it('from everywhere is a warning', async () => {
+    await make({ sshd: { allowusers: 'alice@192.0.2.1' } });
+    expect((await vm.run(KEY)).warning).toContain('which lets alice in from 192.0.2.1 only');
+  });
+});
+
 describe.runIf(process.getuid?.() === 0)('the write', () => {
   it('is verified by reading the file as the user', async () => {
     vm.makeFolder('/home', 0o700, 0);

@@ -5,15 +5,17 @@
 import type { UserAccount } from '@handlerkit/sdk';
 import { findUserAccount, HandlerError } from '@handlerkit/sdk';
 import { findMissing } from './authorized-keys-text.ts';
+import type { EffectiveSshd } from './effective-sshd.ts';
 import { readSshd } from './effective-sshd.ts';
 import { accessError } from './errors.ts';
 import { findFileMend, findFolderMend, openKeyFile } from './key-file.ts';
 import { planKeyFile, writeKeyFile } from './key-file-change.ts';
-import type { KeyFile, KeyLoginRules, KeyLoginValues } from './key-login-rules.ts';
+import type { KeyFile, KeyLoginRules } from './key-login-rules.ts';
 import { checkKeysAccepted, DEFAULT_RULES, listKeyFiles, readKeyLoginRules } from './key-login-rules.ts';
 import type { SshKey } from './ssh-key.ts';
 import { describeKey } from './ssh-key.ts';
 import { keyError } from './ssh-wire.ts';
+import { findLoginObstacle } from './sshd-obstacles.ts';
 import type { PlannedStep, StepContext, StepReport } from './step.ts';
 import type { Undo } from './undo.ts';
 
@@ -30,7 +32,7 @@ export interface SshKeyRequest {
 }
 
 /** Asks sshd for what it will do with a user; `undefined` when it is not installed. */
-export type AskSshd = (context: StepContext, username: string) => Promise<KeyLoginValues | undefined>;
+export type AskSshd = (context: StepContext, username: string) => Promise<EffectiveSshd | undefined>;
 
 /**
  * Plans the step. Throws `SSH_KEY_INVALID`, `SSH_KEY_NOT_LOOKED_AT`, `PATH_UNSAFE`, `PATH_UNUSABLE`, and what `askSshd`
@@ -105,7 +107,15 @@ async function readRules(
   const sshd = await askSshd(context, username);
   if (sshd === undefined) return { ...DEFAULT_RULES, warnings: [NO_SSHD] };
   const rules = readKeyLoginRules(sshd, username);
-  return { ...rules, warnings: [...rules.warnings, ...checkKeysAccepted(sshd, keys)] };
+  const obstacle = await findLoginObstacle(context, sshd, [], username);
+  if (obstacle?.isWarning === false) {
+    throw accessError(
+      'SSH_KEY_NOT_LOOKED_AT',
+      `sshd lets ${username} not log in (${obstacle.text}); change sshd_config, or set reset_ssh to true`,
+    );
+  }
+  const more = obstacle === undefined ? [] : [`sshd has a rule of ${obstacle.text}`];
+  return { ...rules, warnings: [...rules.warnings, ...more, ...checkKeysAccepted(sshd, keys)] };
 }
 
 /** The first file that is usable, the user's other ones, and those that are not the user's alone. */

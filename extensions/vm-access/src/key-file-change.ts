@@ -9,6 +9,7 @@ import { HandlerError } from '@handlerkit/sdk';
 import { addKeys, countKeys, formatLines, holdsOnlyKeys } from './authorized-keys-text.ts';
 import { accessError } from './errors.ts';
 import { copyAttributes, setDefaultLabel } from './file-attributes.ts';
+import type { HeldFile } from './held-file.ts';
 import { holdFile, removeFile, removeLeftovers, replaceFile, statEntry } from './held-file.ts';
 import type { HeldFolder } from './held-folder.ts';
 import { holdFolder, isSameFile, makeChild, modeOf, removeChild } from './held-folder.ts';
@@ -275,10 +276,13 @@ async function restoreFile(
 ): Promise<void> {
   if (written === undefined) return;
   const folder = await holdFolder(context.host, posix.dirname(path), account);
+  if (folder === undefined) return;
   const name = posix.basename(path);
-  const file = folder && (await holdFile(folder, name, { owner: account, limitBytes: MOST_KEY_FILE_BYTES }));
+  let file: HeldFile | undefined;
   try {
-    if (folder === undefined || file === undefined) return;
+    file = await holdFile(folder, name, { owner: account, limitBytes: MOST_KEY_FILE_BYTES });
+    if (file === undefined) return;
+    const current = file;
     if (!isSameFile(file.stats, written) || file.stats.mtimeNs !== written.mtimeNs) {
       throw accessError('FILE_BUSY', `${path} was changed by somebody else since`);
     }
@@ -290,13 +294,13 @@ async function restoreFile(
         mode: modeOf(before.stats),
         before: file,
         dress: async (programPath) => {
-          await copyAttributes(context, file.programPath, programPath);
+          await copyAttributes(context, current.programPath, programPath);
         },
       });
     }
   } finally {
     await file?.close();
-    await folder?.close();
+    await folder.close();
   }
 }
 

@@ -5,15 +5,14 @@
  * Source: sshd_config(5): AuthorizedKeysFile, TOKENS, PubkeyAcceptedAlgorithms, RequiredRSASize, AuthenticationMethods.
  */
 import { posix } from 'node:path';
+import type { EffectiveSshd } from './effective-sshd.ts';
 import { accessError } from './errors.ts';
 import type { SshKey } from './ssh-key.ts';
 import { describeKey } from './ssh-key.ts';
 import type { KeyType } from './ssh-wire.ts';
 
-/** sshd's own values for the user: the part of `EffectiveSshd` that is needed here. */
-export interface KeyLoginValues {
-  values(keyword: string): readonly string[];
-}
+/** sshd's own values for the user. */
+export type KeyLoginValues = Pick<EffectiveSshd, 'values'>;
 
 /** How sshd goes about the keys of a user. */
 export interface KeyLoginRules {
