@@ -12,15 +12,15 @@ import type { Distro } from './distro.ts';
 import { readDistro } from './distro.ts';
 import type { ExpirationDate } from './expiration.ts';
 import { planFirewall } from './firewall.ts';
-import { planPassword, planPassword } from './password.ts';
+import { planPassword } from './password.ts';
 import type { SshKey } from './ssh-key.ts';
 import { parseSshKeys } from './ssh-key.ts';
 import { planSshdPassword } from './sshd-password.ts';
 import { planSshdReset, planSshdRestore } from './sshd-reset.ts';
 import { readSshdPorts } from './sshd-service.ts';
 import type { PlannedStep, StepContext } from './step.ts';
-import { planSudo, planSudo } from './sudoers.ts';
-import { planAccount, planAccount } from './user-account.ts';
+import { planSudo } from './sudoers.ts';
+import { planAccount } from './user-account.ts';
 import { planRemoval } from './user-removal.ts';
 
 /** A user of the VM. */
@@ -75,9 +75,6 @@ export const PLANNERS: Partial<Planners> = {
   readDistro,
   findAccount: findUserAccount,
   planRemoval,
-  planAccount,
-  planPassword,
-  planSudo,
   planAccount,
   planPassword,
   planSudo,
