@@ -41,4 +41,4 @@ export function createAccessHandler(planners: Planners): HandlerDefinition {
 }
 
 /** VM Access as it is shipped. */
-export const handler = createAccessHandler(PLANNERS as Planners);
+export const handler = createAccessHandler(PLANNERS);

@@ -70,8 +70,8 @@ export interface Planners {
   planDiskRepair(context: StepContext, name: string): Promise<PlannedStep>;
 }
 
-/** The planners of the real steps that are there. */
-export const PLANNERS: Partial<Planners> = {
+/** The planners of the real steps. */
+export const PLANNERS: Planners = {
   readDistro,
   findAccount: findUserAccount,
   planRemoval,
