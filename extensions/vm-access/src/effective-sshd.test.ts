@@ -1,8 +1,11 @@
 import { existsSync } from 'node:fs';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { checkSshdConfig, readSshd } from './effective-sshd.ts';
 import type { DebianRelease, SshdMachine } from './fixtures/sshd-machine.ts';
 import { startSshdMachine, whyNoMachine } from './fixtures/sshd-machine.ts';
+
+// A machine of its own for each test takes its time beside others.
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 });
 
 const MAIN = '/etc/ssh/sshd_config';
 

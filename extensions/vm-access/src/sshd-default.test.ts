@@ -1,10 +1,13 @@
 import { createHash } from 'node:crypto';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { readSshd } from './effective-sshd.ts';
 import type { SshdMachine } from './fixtures/sshd-machine.ts';
 import { startSshdMachine, whyNoMachine } from './fixtures/sshd-machine.ts';
 import { findDefaultSshd, isPackaged } from './sshd-default.ts';
 import { planSshdReset } from './sshd-reset.ts';
+
+// A machine of its own for each test takes its time beside others.
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 });
 
 const MAIN = '/etc/ssh/sshd_config';
 const D = `${MAIN}.d`;

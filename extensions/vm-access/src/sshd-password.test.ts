@@ -1,12 +1,15 @@
 import { statSync } from 'node:fs';
 import { createHost } from '@handlerkit/sdk';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { readSshd } from './effective-sshd.ts';
 import type { DebianRelease, SshdMachine } from './fixtures/sshd-machine.ts';
 import { startSshdMachine, whyNoMachine } from './fixtures/sshd-machine.ts';
 import { DROP_IN_NAME, planSshdPassword } from './sshd-password.ts';
 import { findSshdListeners } from './sshd-process.ts';
 import type { StepReport } from './step.ts';
+
+// A machine of its own for each test takes its time beside others.
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 });
 
 const MAIN = '/etc/ssh/sshd_config';
 const D = '/etc/ssh/sshd_config.d';
@@ -18,7 +21,8 @@ let machine: SshdMachine;
 
 async function start(release: DebianRelease = 'bookworm'): Promise<void> {
   machine = await startSshdMachine(release);
-  await machine.sh('useradd -m alice && service ssh start');
+  await machine.sh('useradd -m alice');
+  await machine.startSshd();
 }
 
 async function allow(username = 'alice'): Promise<StepReport> {
@@ -161,7 +165,6 @@ describe.skipIf(reason !== undefined)('planSshdPassword, with a real sshd', () =
 
   it('takes everything back when a later step fails, and sshd has read it (W30)', async () => {
     machine.write(`${D}/60-x.conf`, NO);
-    await machine.sh('service ssh reload');
     const before = await files();
     await allow();
     const sockets = findSshdListeners(machine.host);
@@ -190,7 +193,7 @@ describe.skipIf(reason !== undefined)('planSshdPassword, with a real sshd', () =
 
   it('warns that passwords are not taken from some places', async () => {
     machine.write(MAIN, `Match Address 10.0.0.0/8\n${NO}`);
-    await machine.sh('service ssh restart');
+    await machine.startSshd();
     expect(await allow()).toMatchObject({
       warning: `passwords are not taken from everywhere: passwordauthentication no in line 2 of ${MAIN} (below Match Address 10.0.0.0/8)`,
     });

@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { readSshd } from './effective-sshd.ts';
 import type { DebianRelease, SshdMachine } from './fixtures/sshd-machine.ts';
 import { startSshdMachine, whyNoMachine } from './fixtures/sshd-machine.ts';
@@ -8,6 +8,9 @@ import { findSshdListeners } from './sshd-process.ts';
 import { planSshdReset, planSshdRestore } from './sshd-reset.ts';
 import { readSshdPorts } from './sshd-service.ts';
 import type { StepReport } from './step.ts';
+
+// A machine of its own for each test takes its time beside others.
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 });
 
 const MAIN = '/etc/ssh/sshd_config';
 const D = '/etc/ssh/sshd_config.d';
@@ -18,9 +21,10 @@ const OWN = `Port 2222\nPermitRootLogin no\nAllowUsers nobody\nInclude ${D}/*.co
 const reason = whyNoMachine('bookworm');
 let machine: SshdMachine;
 
-async function start(release: DebianRelease = 'bookworm', isRunning = true): Promise<void> {
+async function start(release: DebianRelease = 'bookworm'): Promise<void> {
   machine = await startSshdMachine(release);
-  await machine.sh(`useradd -m alice${isRunning ? ' && service ssh start' : ''}`);
+  await machine.sh('useradd -m alice');
+  await machine.startSshd();
 }
 
 async function reset(): Promise<StepReport> {
@@ -63,7 +67,7 @@ describe.skipIf(reason !== undefined)('planSshdReset, with a real sshd', () => {
   it("writes the package's own default, keeps what was there, and says both (W32) (W33)", async () => {
     machine.write(MAIN, OWN);
     machine.write(`${D}/10-hard.conf`, 'AllowTcpForwarding no\n', 0o640);
-    await machine.sh('service ssh restart');
+    await machine.startSshd();
     const before = await files();
     const report = await reset();
     expect(machine.read(MAIN)).toBe(machine.read(DEFAULT));
@@ -140,7 +144,7 @@ describe.skipIf(reason !== undefined)('planSshdReset, with a real sshd', () => {
 
   it('brings sshd back with its former configuration when it cannot listen with the new one (W30)', async () => {
     machine.write(MAIN, 'Port 2222\n', 0o600);
-    await machine.sh('service ssh restart');
+    await machine.startSshd();
     const before = await files();
     await occupy(22);
     await expect(reset()).rejects.toMatchObject({
@@ -151,13 +155,13 @@ describe.skipIf(reason !== undefined)('planSshdReset, with a real sshd', () => {
     expect(await files()).toBe(before);
     expect(await readSshdPorts(machine.context)).toEqual([2222]);
     expect(backups()).toEqual([]);
-  }, 60_000);
+  });
 
   it('runs again over its own half-done work and keeps the first state in the backup', async () => {
     machine.write(MAIN, OWN);
     machine.write(`${D}/10-a.conf`, 'MaxSessions 1\n');
     machine.write(`${D}/20-b.conf`, 'MaxStartups 1\n');
-    await machine.sh('service ssh restart');
+    await machine.startSshd();
     const before = await files();
     await reset();
     // What a kill in the middle leaves: the backup is open, one file is not moved yet, and something half-written.
@@ -176,7 +180,7 @@ describe.skipIf(reason !== undefined)('planSshdReset, with a real sshd', () => {
     machine.remove();
     await start(release);
     machine.write(MAIN, OWN);
-    await machine.sh('service ssh restart');
+    await machine.startSshd();
     await reset();
     expect(await readSshdPorts(machine.context)).toEqual([22]);
     expect(machine.read(MAIN)).toBe(machine.read(DEFAULT));

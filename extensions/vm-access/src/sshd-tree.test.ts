@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { readSshd } from './effective-sshd.ts';
 import type { DebianRelease, SshdMachine } from './fixtures/sshd-machine.ts';
 import { startSshdMachine, whyNoMachine } from './fixtures/sshd-machine.ts';
@@ -12,6 +12,9 @@ import {
   listFiles,
   readSshdTree,
 } from './sshd-tree.ts';
+
+// A machine of its own for each test takes its time beside others.
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 });
 
 const MAIN = '/etc/ssh/sshd_config';
 const D = '/etc/ssh/sshd_config.d';
@@ -153,7 +156,7 @@ describe.each<DebianRelease>(['bullseye', 'bookworm', 'trixie'])('beside the rea
   let machine: SshdMachine | undefined;
   beforeAll(async () => {
     if (reason === undefined) machine = await startSshdMachine(release);
-  }, 60_000);
+  });
   afterAll(() => machine?.remove());
 
   it.skipIf(reason !== undefined).each(CONFIGURATIONS)('agrees about %s (W31)', async (_what, texts) => {
