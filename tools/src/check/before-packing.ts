@@ -1,8 +1,11 @@
-/** What `handlerkit pack` checks before it fetches and compiles anything: the files that the project ships as they are. */
+/**
+ * What `handlerkit pack` checks: before it fetches and compiles anything the files that the project ships as they are, and in
+ * the end the zip that it made, before that gets its name.
+ */
 import { resolve } from 'node:path';
 import { ToolError } from '../errors.ts';
 import { readProject } from '../project.ts';
-import { checkProjectFiles } from './check-package.ts';
+import { checkPackage, checkProjectFiles } from './check-package.ts';
 import type { Finding } from './rule.ts';
 import { ruleOf, severityOf } from './rules.ts';
 
@@ -12,12 +15,31 @@ import { ruleOf, severityOf } from './rules.ts';
  */
 export async function checkBeforePacking(folder: string, signal?: AbortSignal): Promise<readonly string[]> {
   const project = await readProject(resolve(folder));
-  const findings = await checkProjectFiles(project, signal);
+  return judge(await checkProjectFiles(project, signal), project.folder);
+}
+
+/**
+ * Checks a zip that has been packed and gives the warnings, in sentences. Throws `PACKAGE_CHECK_FAILED` for errors. The
+ * number of architectures is the author's affair.
+ */
+export async function checkPackedZip(
+  file: string,
+  shownFile: string,
+  signal?: AbortSignal,
+): Promise<readonly string[]> {
+  const { findings } = await checkPackage(file, { signal });
+  return judge(
+    findings.filter(({ rule }) => rule !== 'program-one-architecture'),
+    shownFile,
+  );
+}
+
+function judge(findings: readonly Finding[], file: string): readonly string[] {
   const errors = findings.filter(({ rule }) => severityOf(rule) === 'error');
   const [first] = errors;
   if (first !== undefined) {
     throw new ToolError('PACKAGE_CHECK_FAILED', errors.map(describe).join(' '), {
-      file: project.folder,
+      file,
       hint: `${ruleOf(first.rule).fix} See everything with: handlerkit check`,
     });
   }

@@ -83,6 +83,33 @@ describe('a package with one fault', () => {
     expect(rest.sort()).toEqual(['version-not-raised', 'version-other-extension']);
   });
 
+  it('says of a folder that was packed in place of its content just that', async () => {
+    const entries = goodEntries().map((one) => ({ ...one, name: `out/${String(one.name)}` }));
+    const { findings } = await checkPackage(write({ entries }));
+    const errors = findings.filter(({ rule }) => severityOf(rule) === 'error');
+    expect(errors).toEqual([
+      expect.objectContaining({
+        rule: 'manifest-wrapped',
+        message: 'lies with everything else in "out/".',
+      }),
+    ]);
+  });
+
+  it('takes a local header of zip64 at its word', async () => {
+    const found = await rulesOf(
+      write({ entries: [...goodEntries(), { name: 'a', content: 'x', localZip64: true }] }),
+    );
+    expect(found).toEqual(['zip-zip64']);
+  });
+
+  it('tells how a manifest that is an object becomes what the agent reads', async () => {
+    const zip = { entries: goodEntries({ 'HandlerManifest.json': entry('HandlerManifest.json', '{}') }) };
+    const { findings } = await checkPackage(write(zip));
+    expect(findings[0]?.message).toBe(
+      'is an object; the agent reads the first element of an array: put it between [ and ].',
+    );
+  });
+
   it('never says the secret that it holds', async () => {
     const key = 'MIIEowIBAAKCAQEA'.repeat(8);
     const file = write({ entries: [...goodEntries(), entry('a', `-----BEGIN PRIVATE KEY-----\n${key}\n`)] });

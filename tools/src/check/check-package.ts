@@ -2,7 +2,11 @@
 import { stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { EXTENSION_FILE } from '@handlerkit/sdk';
-import { HANDLER_MANIFEST_FILE, PUBLISHER_MANIFEST_FILE } from '@handlerkit/sdk/contract';
+import {
+  HANDLER_MANIFEST_FILE,
+  type HandlerManifest,
+  PUBLISHER_MANIFEST_FILE,
+} from '@handlerkit/sdk/contract';
 import { ToolError } from '../errors.ts';
 import type { Project } from '../project.ts';
 import { parsePackageFile, parsePublisherManifest, type StatedIdentity } from '../vm/package-identity.ts';
@@ -12,7 +16,7 @@ import { type FileFacts, readFacts } from './file-facts.ts';
 import { listFolder, listProjectFiles } from './folder-package.ts';
 import { checkIdentity, checkPublisherManifest, checkSigningInfo, type Identity } from './identity-rules.ts';
 import { checkKinds } from './kind-rules.ts';
-import { checkManifest, checkManifestPlaces } from './manifest-rules.ts';
+import { checkManifest, checkManifestPlaces, wrappedFinding } from './manifest-rules.ts';
 import { checkNames } from './name-rules.ts';
 import type { PackedFile } from './packed-file.ts';
 import { checkPrograms, programMachines } from './program-rules.ts';
@@ -131,13 +135,15 @@ async function checkFiles(
   const publisherText = textOf(facts, PUBLISHER_MANIFEST_FILE);
   const identity = identify(publisherText, packageName, options.stated);
   const { findings, supportsMultiple } = checkHandlerManifest(facts, identity);
+  // One fault with one cure, whatever else follows from it.
+  const isWrapped = findings.some(({ rule }) => rule === 'manifest-wrapped');
   const publisherFile = publisherText === undefined ? '' : PUBLISHER_MANIFEST_FILE;
   return {
     findings: [
       ...structure,
       ...checkNames(files),
       ...checkKinds(files),
-      ...checkManifestPlaces(paths),
+      ...(isWrapped ? [] : checkManifestPlaces(paths)),
       ...findings,
       ...checkIdentity(identity, publisherFile, await readPrevious(options)),
       ...checkPublisherManifest(publisherText, PUBLISHER_MANIFEST_FILE, supportsMultiple),
@@ -174,11 +180,29 @@ function checkHandlerManifest(
   return {
     findings: [
       ...checked.findings,
-      ...(manifest === undefined ? [] : checkCommandTargets(manifest, name, facts)),
+      ...(manifest === undefined ? [] : checkCommands(manifest, chosen.file, facts)),
       ...(element === undefined ? [] : checkSigningInfo(element, identity, name)),
     ],
     supportsMultiple: manifest?.supportsMultipleExtensions,
   };
+}
+
+/** Commands that are all missing at the root and all there beside the manifest: a folder was packed, not its content. */
+function checkCommands(
+  manifest: HandlerManifest,
+  { name, path }: PackedFile,
+  facts: readonly FileFacts[],
+): readonly Finding[] {
+  const found = checkCommandTargets(manifest, name, facts);
+  const folder = path.slice(0, path.length - HANDLER_MANIFEST_FILE.length);
+  const missing = found.filter(({ rule }) => rule === 'command-file');
+  if (folder === '' || missing.length === 0) return found;
+  const moved = facts
+    .filter(({ file }) => file.path.startsWith(folder))
+    .map((one) => ({ ...one, file: { ...one.file, path: one.file.path.slice(folder.length) } }));
+  const inside = checkCommandTargets(manifest, name, moved);
+  if (inside.some(({ rule }) => rule === 'command-file')) return found;
+  return [wrappedFinding(name, folder), ...inside];
 }
 
 function textOf(facts: readonly FileFacts[], path: string): string | undefined {

@@ -65,7 +65,7 @@ export async function dryRun(options: DryRunOptions, context: CommandContext): P
     try {
       const run = await startRun(machine, options, context);
       await runAll(run);
-      return { findings: run.findings, steps: run.steps, limits: machine.limits };
+      return { findings: run.findings, steps: run.steps, limits: limitsOf(machine) };
     } finally {
       await machine.close();
     }
@@ -74,6 +74,14 @@ export async function dryRun(options: DryRunOptions, context: CommandContext): P
     await rm(folder, { recursive: true, force: true });
   }
 }
+
+/** In an overlay nothing of this machine is within reach, which is no limit but for what needs a network. */
+function limitsOf(machine: OpenMachine): string | undefined {
+  return machine.kind === 'overlay' ? LOOPBACK_ONLY : machine.limits;
+}
+
+const LOOPBACK_ONLY =
+  'The dry run has no network but loopback. What needs one fails in it: leave it out with --no-run, and try the package with: handlerkit vm set --network host';
 
 interface DryRun {
   readonly findings: Finding[];

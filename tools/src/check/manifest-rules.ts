@@ -41,6 +41,13 @@ export const MANIFEST_RULES = {
     source: 'agent-contract 1.3 (search_file)',
     fix: `Leave only the ${HANDLER_MANIFEST_FILE} at the root in the package.`,
   },
+  'manifest-wrapped': {
+    severity: 'error',
+    reason:
+      'The agent finds the manifest there, but looks for the commands from the root of the package, where they are not.',
+    source: 'agent-contract 1.3, 6.1',
+    fix: 'Pack the content of the folder, not the folder itself.',
+  },
   'manifest-nested': {
     severity: 'warning',
     reason: 'The agent finds the manifest there, but resolves the commands from the root of the package.',
@@ -137,7 +144,7 @@ export function checkManifest(text: string, file: string, mentionsHeartbeat: boo
     if (fault !== undefined) {
       const message = Array.isArray(root)
         ? `is no array of one object with the key ${HANDLER_MANIFEST_KEY}; the agent says: ${fault.text}`
-        : `is no array; the agent says: ${fault.text}`;
+        : `is ${asObject(root) === undefined ? 'no array' : 'an object'}; the agent reads the first element of an array: put it between [ and ].`;
       return { findings: [finding('manifest-json', file, message)], manifest: undefined, element: undefined };
     }
     manifest = parseHandlerManifest(text, file);
@@ -179,6 +186,11 @@ export function checkManifestPlaces(paths: readonly string[]): readonly Finding[
       ? 'There is no handler manifest.'
       : 'has another spelling, so there is no handler manifest.';
   return [finding('manifest-missing', near ?? '', message)];
+}
+
+/** The whole content lies in `folder` (with a slash at its end), manifest `file` included. */
+export function wrappedFinding(file: string, folder: string): Finding {
+  return finding('manifest-wrapped', file, `lies with everything else in ${JSON.stringify(folder)}.`);
 }
 
 const finding = findingFor(MANIFEST_RULES);

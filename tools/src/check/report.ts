@@ -60,14 +60,17 @@ export function formatReport(report: CheckReport): string {
   const largest = files.toSorted((a, b) => b.sizeBytes - a.sizeBytes).slice(0, 3);
   const sizes = largest.map((file) => `${file.name} ${formatBytes(file.sizeBytes)}`).join(', ');
   const lines = [
-    `${name}: ${packed}${files.length} files, ${formatBytes(unpackedBytes(files))}${sizes === '' ? '' : ` (${sizes})`}`,
+    `${name}: ${packed}${describeFiles(report)}${sizes === '' ? '' : ` (${sizes})`}`,
     ...(report.steps === undefined
       ? [`Not run: ${report.notRun ?? 'left out'}`]
       : [`Run: ${formatSteps(report.steps)}`]),
   ];
   for (const severity of SEVERITIES) {
-    for (const one of sortFindings(findings).filter(({ rule }) => severityOf(rule) === severity)) {
-      lines.push(`${severity} ${one.rule}: ${formatPlace(one)}${one.message}`, `  ${ruleOf(one.rule).fix}`);
+    for (const [one, ...others] of groupAlike(findings.filter(({ rule }) => severityOf(rule) === severity))) {
+      if (one === undefined) continue;
+      lines.push(`${severity} ${one.rule}: ${formatPlace(one)}${one.message}`);
+      if (others.length > 0) lines.push(`  The same: ${listPlaces(others)}.`);
+      lines.push(`  ${ruleOf(one.rule).fix}`);
     }
   }
   const { error, warning, note } = countSeverities(findings);
@@ -91,6 +94,33 @@ export function rulesDocument(): unknown {
 function sortFindings(findings: readonly Finding[]): readonly Finding[] {
   const rank = (one: Finding): number => SEVERITIES.indexOf(severityOf(one.rule));
   return findings.toSorted((a, b) => rank(a) - rank(b));
+}
+
+/** Findings that differ in the place only, in the order of the first of each. */
+function groupAlike(findings: readonly Finding[]): readonly (readonly Finding[])[] {
+  const groups = new Map<string, Finding[]>();
+  for (const one of findings) {
+    const key = JSON.stringify([one.rule, one.message]);
+    groups.set(key, [...(groups.get(key) ?? []), one]);
+  }
+  return [...groups.values()];
+}
+
+/** `a, b, c and 12 more`. */
+function listPlaces(findings: readonly Finding[]): string {
+  const places = findings.map((one) => formatPlace(one).trim());
+  const shown = places.slice(0, MOST_PLACES).join(', ');
+  return places.length > MOST_PLACES ? `${shown} and ${places.length - MOST_PLACES} more` : shown;
+}
+
+const MOST_PLACES = 5;
+
+/** A project that was not packed has no program yet. */
+function describeFiles({ kind, packedBytes, files }: CheckReport): string {
+  const isUnpacked = kind === 'project' && packedBytes === undefined;
+  if (isUnpacked && files.length === 0) return 'not packed yet; no files beside the program';
+  const sizes = `${countOf(files.length, 'file')}, ${formatBytes(unpackedBytes(files))}`;
+  return isUnpacked ? `not packed yet; beside the program ${sizes}` : sizes;
 }
 
 function unpackedBytes(files: CheckReport['files']): number {

@@ -223,7 +223,7 @@ function judge(structure: ZipStructure, size: number): readonly Finding[] {
   if (prefixBytes > 0) found.push(finding('zip-prefix', '', `${prefixBytes} bytes stand before the zip.`));
   if (trailingBytes > 0)
     found.push(finding('zip-trailing', '', `${trailingBytes} bytes stand after the zip.`));
-  const large = records.filter((record) => record.isZip64).length;
+  const large = records.filter((record) => record.isZip64 || record.local?.isZip64 === true).length;
   if (structure.isZip64 || large > 0) {
     found.push(finding('zip-zip64', '', `The zip is a zip64 (${large} of ${records.length} entries).`));
   }

@@ -41,6 +41,8 @@ export interface LocalHeader {
   readonly isSameName: boolean;
   /** What else differs from the central directory, in words. */
   readonly differences: readonly string[];
+  /** True: the header has the field for sizes above 4 GiB, whether the directory has it or not. */
+  readonly isZip64: boolean;
   readonly dataOffset: number;
 }
 
@@ -261,20 +263,33 @@ async function readLocal(
   const extraBytes = header.readUInt16LE(28);
   const dataOffset = record.headerOffset + LOCAL_BYTES + nameBytes + extraBytes;
   if (dataOffset + record.packedBytes > size) return undefined;
-  const name = await readAt(file, record.headerOffset + LOCAL_BYTES, nameBytes);
+  const tail = await readAt(file, record.headerOffset + LOCAL_BYTES, nameBytes + extraBytes);
+  const name = tail.subarray(0, nameBytes);
+  const field = findExtra(tail.subarray(nameBytes), 1);
   const differences: string[] = [];
   const compare = (what: string, local: number, central: number): void => {
     if (local !== central) differences.push(`${what} ${local} instead of ${central}`);
   };
   compare('method', header.readUInt16LE(8), record.method);
   const isStreamed = (header.readUInt16LE(6) & 8) !== 0;
-  const isLarge = header.readUInt32LE(18) === FULL_32 || header.readUInt32LE(22) === FULL_32;
-  if (!isStreamed && !isLarge) {
+  // Both sizes stand in the field, or neither.
+  const isLarge = header.readUInt32LE(18) === FULL_32 && header.readUInt32LE(22) === FULL_32;
+  if (!isStreamed) {
     compare('checksum', header.readUInt32LE(14), record.crc);
-    compare('packed size', header.readUInt32LE(18), record.packedBytes);
-    compare('size', header.readUInt32LE(22), record.sizeBytes);
+    const sizes = isLarge && field !== undefined && field.length >= 16 ? field : undefined;
+    compare(
+      'packed size',
+      sizes === undefined ? header.readUInt32LE(18) : toNumber(sizes.readBigUInt64LE(8)),
+      record.packedBytes,
+    );
+    compare(
+      'size',
+      sizes === undefined ? header.readUInt32LE(22) : toNumber(sizes.readBigUInt64LE(0)),
+      record.sizeBytes,
+    );
   }
-  return { isSameName: name.equals(record.rawName), differences, dataOffset };
+  const isSameName = name.equals(record.rawName);
+  return { isSameName, differences, isZip64: field !== undefined, dataOffset };
 }
 
 async function readAt(file: FileHandle, position: number, length: number): Promise<Buffer> {

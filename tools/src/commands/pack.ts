@@ -65,9 +65,10 @@ export async function packCommand(
   ui: PackUi,
   deps: Omit<PackDeps, 'progress'>,
 ): Promise<void> {
-  const { checkBeforePacking } = await import('../check/before-packing.ts');
+  const { checkBeforePacking, checkPackedZip } = await import('../check/before-packing.ts');
   const { packProject } = await import('../pack/pack.ts');
-  for (const warning of await checkBeforePacking(options.folder, deps.signal)) ui.warning(warning);
+  const early = await checkBeforePacking(options.folder, deps.signal);
+  for (const warning of early) ui.warning(warning);
   const result = await packProject(
     {
       folder: options.folder,
@@ -78,7 +79,15 @@ export async function packCommand(
       version: options.packageVersion,
       dryRun: options.list,
     },
-    { ...deps, progress: (text) => ui.progress(text) },
+    {
+      ...deps,
+      progress: (text) => ui.progress(text),
+      // What was said of the project's own files is not said again of the same files in the zip.
+      inspect: async (zip) => {
+        const found = await checkPackedZip(zip, options.out ?? options.folder, deps.signal);
+        return found.filter((warning) => !early.includes(warning));
+      },
+    },
   );
   for (const warning of result.warnings) ui.warning(warning);
   ui.json(result);

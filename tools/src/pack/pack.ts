@@ -45,6 +45,8 @@ export interface PackDeps {
   readonly progress: (text: string) => void;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly signal?: AbortSignal | undefined;
+  /** Looks at the finished zip before it gets its name; gives warnings, and throws for a zip that must not be shipped. */
+  readonly inspect?: (zip: string) => Promise<readonly string[]>;
 }
 
 export interface PackResult {
@@ -88,8 +90,12 @@ export async function packProject(options: PackOptions, deps: PackDeps): Promise
     deps.progress(`${options.dryRun === true ? 'Measuring' : 'Writing'} ${basename(file)}`);
     const entries = await collectEntries(project, programs, runtimeDeps);
     const target = options.dryRun === true ? join(work, basename(file)) : file;
+    const warnings: string[] = [];
     const written = await writeZip(entries, target, {
       deflate: options.uncompressed === true ? undefined : createDeflate(bun, deps),
+      inspect: async (zip) => {
+        warnings.push(...((await deps.inspect?.(zip)) ?? []));
+      },
     });
     return {
       file,
@@ -102,7 +108,7 @@ export async function packProject(options: PackOptions, deps: PackDeps): Promise
       architectures,
       entries: written.entries,
       inputs: programs.inputs,
-      warnings: programs.holdsBuildPath ? [BUILD_PATH_WARNING] : [],
+      warnings: [...warnings, ...(programs.holdsBuildPath ? [BUILD_PATH_WARNING] : [])],
     };
   });
 }

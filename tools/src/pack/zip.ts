@@ -43,7 +43,11 @@ export type Deflate = (source: string, target: string) => Promise<void>;
 export async function writeZip(
   entries: readonly ZipEntry[],
   file: string,
-  deps: { readonly deflate: Deflate | undefined },
+  deps: {
+    readonly deflate: Deflate | undefined;
+    /** Called with the finished zip before it gets its name; when it throws, there is none. */
+    readonly inspect?: ((zip: string) => Promise<void>) | undefined;
+  },
 ): Promise<WrittenZip> {
   checkEntryNames(entries.map((entry) => entry.name));
   const sorted = [...entries].sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -57,6 +61,7 @@ export async function writeZip(
     try {
       const written = await writeAll(prepared, output);
       await output.sync();
+      await deps.inspect?.(temporary);
       await rename(temporary, file);
       await syncFolder(folder);
       return written;
