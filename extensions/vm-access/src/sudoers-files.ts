@@ -38,7 +38,7 @@ export interface SudoersPlace {
 /** Asks sudo for its main file, and the main file for its folder. Throws `SUDO_UNUSABLE` when there is none. */
 export async function findSudoers(context: StepContext): Promise<SudoersPlace> {
   const { host } = context;
-  const { stdout } = await context.run(['sudo', '-V'], { timeoutMs: 20_000 });
+  const { stdout } = await context.run(['sudo', '-V'], { timeoutMs: LIMIT_MS });
   const said = /^Sudoers path: (\/.*)$/m.exec(stdout)?.[1]?.split(':') ?? [];
   const own = /^sudo-rs /m.test(stdout) ? ['/etc/sudoers-rs'] : [];
   const paths = [...own, ...said, '/etc/sudoers', '/usr/etc/sudoers'];
@@ -120,6 +120,8 @@ export function readIncludedFolders(text: string): readonly string[] {
 
 const DEFAULT_FOLDER = '/etc/sudoers.d';
 const MODE = 0o440;
+/** sudo looks up the name of the host first, which takes half a minute when the name server does not answer. */
+const LIMIT_MS = 120_000;
 
 interface KeptFile {
   readonly text: Buffer;
