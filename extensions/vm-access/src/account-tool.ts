@@ -38,7 +38,7 @@ export async function runAccountTool(
   }
 }
 
-const LOCK_WAIT_MS = 30_000;
+const LOCK_WAIT_MS = 15_000;
 const LOCK_POLL_MS = 500;
 /** As the shadow suite and PAM say it in the C locale. */
 const LOCKED = /cannot lock|unable to lock|lock busy|existing lock file/i;

@@ -60,9 +60,9 @@ async function planGrant(context: StepContext, request: SudoRequest): Promise<Gr
       `this VM has no program ${program}, so no rights can be given; install sudo and try again`,
     );
   }
-  const place = await findSudoers(context);
   const fault = await findSudoersFault(context);
   if (fault !== undefined) await requireWorkingSudo(context, fault);
+  const place = await findSudoers(context);
   const { passwordless, hasPassword } = request;
   const wanted = passwordless === true || (passwordless === undefined && !hasPassword);
   return { place, fault, wanted: wanted ? 'passwordless' : 'all' };

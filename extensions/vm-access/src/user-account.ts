@@ -7,7 +7,7 @@ import { posix } from 'node:path';
 import { HandlerError } from '@handlerkit/sdk';
 import type { GroupEntry, PasswdEntry } from './account-files.ts';
 import { readGroups, readPasswd } from './account-files.ts';
-import { findLeftHome, isSystemPath, removeHome } from './account-home.ts';
+import { findLeftHome, isSystemPath, makeHome, readHomeState, removeHome } from './account-home.ts';
 import type { Examination } from './account-repairs.ts';
 import { examineAccount } from './account-repairs.ts';
 import { runAccountTool } from './account-tool.ts';
@@ -102,14 +102,20 @@ async function makeAccount(
 ): Promise<StepReport> {
   const { host } = context;
   const { username } = request;
+  const base = posix.dirname(home);
+  const hadBase = isThere(context, base);
   const mail = mailFilesOf(username).filter((path) => !isThere(context, path));
   undo.add(`the account ${username}`, async () => {
     const made = readPasswd(host).find(({ name }) => name === username);
     if (made !== undefined && !hadHome) await removeHome(context, home, made.uid);
     await deleteAccount(context, username, group);
     for (const path of mail) await context.run(['rm', '-f', '--', path]);
+    if (!hadBase) await context.run(['rmdir', '--', base], { accept: [0, 1] });
   });
   await runUseradd(context, argv);
+  const made = requireEntry(context, username);
+  // A folder that waits for its user, such as a disk that is mounted there.
+  if (hadHome && readHomeState(context, made) === 'roots') await makeHome(context, made, undo);
   const report = await mendAccount(context, request, undo);
   const { uid, shell } = requireEntry(context, username);
   const { expiration } = request;
