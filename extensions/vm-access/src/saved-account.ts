@@ -54,27 +54,50 @@ export async function restoreAccount(context: StepContext, saved: SavedAccount):
   );
 }
 
-/** Ranges for containers are not given anew, but put back. */
+/** It may give ranges of ids for containers, in the place of which the former ones are put. */
 async function addUser(context: StepContext, { entry, subUids, subGids }: SavedAccount): Promise<void> {
+  const { host } = context;
   const { name, uid, gid, comment, home, shell } = entry;
   const identity = ['-u', String(uid), '-g', String(gid), '-d', home, '-s', shell, '-c', comment];
-  const noRanges = ['-K', 'SUB_UID_COUNT=0', '-K', 'SUB_GID_COUNT=0'];
-  await runAccountTool(context, ['useradd', '-M', '-N', ...identity, '-p', '*', ...noRanges, name]);
-  const ranges = [...subUids.map(rangeOption('-v')), ...subGids.map(rangeOption('-w'))].flat();
+  await runAccountTool(context, ['useradd', '-M', '-N', ...identity, '-p', '*', name]);
+  const ranges = [
+    ...changeRanges(readSubIds(host, 'subuid'), subUids, name, ['-V', '-v']),
+    ...changeRanges(readSubIds(host, 'subgid'), subGids, name, ['-W', '-w']),
+  ];
   if (ranges.length > 0) await runAccountTool(context, ['usermod', ...ranges, name]);
 }
 
-function rangeOption(option: string): (range: SubIdRange) => readonly string[] {
-  return ({ first, count }) => [option, `${first}-${first + count - 1}`];
+/** Options that take ranges away and that give them. */
+function changeRanges(
+  all: readonly SubIdRange[],
+  wanted: readonly SubIdRange[],
+  username: string,
+  [away, give]: readonly [string, string],
+): readonly string[] {
+  const text = ({ first, count }: SubIdRange): string => `${first}-${first + count - 1}`;
+  const before = all.filter(({ name }) => name === username).map(text);
+  const after = wanted.map(text);
+  return [
+    ...before.filter((range) => !after.includes(range)).flatMap((range) => [away, range]),
+    ...after.filter((range) => !before.includes(range)).flatMap((range) => [give, range]),
+  ];
 }
 
+/** In the former order where nobody else has come or gone. */
 async function addToGroups(
   context: StepContext,
   { entry, groups, groupSecrets }: SavedAccount,
 ): Promise<void> {
   const { name } = entry;
-  const lists = groups.filter(({ members }) => members.includes(name)).map((group) => group.name);
-  if (lists.length > 0) await runAccountTool(context, ['usermod', '-a', '-G', lists.join(','), name]);
+  const now = readGroups(context.host);
+  for (const group of groups.filter(({ members }) => members.includes(name))) {
+    const members = now.find((one) => one.name === group.name)?.members ?? [];
+    const isSame = sortNames([...members, name].join(',')) === sortNames(group.members.join(','));
+    const argv = isSame
+      ? ['gpasswd', '-M', group.members.join(','), group.name]
+      : ['usermod', '-a', '-G', group.name, name];
+    if (!members.includes(name)) await runAccountTool(context, argv);
+  }
   for (const line of groupSecrets) {
     const [group = '', , administrators = ''] = line.split(':');
     if (!administrators.split(',').includes(name)) continue;

@@ -27,8 +27,10 @@ export async function endProcesses(context: StepContext, owner: ProcessOwner): P
     if (found.length === 0) return ended.size;
     for (const { pid } of found) ended.add(pid);
     const waited = host.elapsedMs() - start;
-    if (waited > LIMIT_MS) throw left(owner, found);
     const running = found.filter(({ isDead }) => !isDead).map(({ pid }) => pid);
+    // Those that only wait for their parent to ask for their end do nothing any more.
+    if (running.length === 0 && waited > REAP_MS) return ended.size;
+    if (waited > LIMIT_MS) throw left(owner, running);
     const isGrace = waited < GRACE_MS;
     const targets = isGrace ? running.filter((pid) => !asked.has(pid)) : running;
     await send(context, isGrace ? 'TERM' : 'KILL', targets);
@@ -56,6 +58,7 @@ export function findProcesses(
 
 const GRACE_MS = 5_000;
 const LIMIT_MS = 20_000;
+const REAP_MS = 1_000;
 const POLL_MS = 50;
 
 function readStatus(host: Host, pid: string): string {
@@ -88,11 +91,11 @@ async function send(context: StepContext, signal: string, pids: readonly number[
   await context.run(['sh', '-c', 'kill -s "$@" 2>/dev/null; true', 'sh', signal, ...pids.map(String)]);
 }
 
-function left({ name }: ProcessOwner, found: readonly { readonly pid: number }[]): Error {
-  const pids = found.slice(0, SHOWN).map(({ pid }) => pid);
+function left({ name }: ProcessOwner, pids: readonly number[]): Error {
+  const shown = pids.slice(0, SHOWN).join(', ');
   return accessError(
     'USER_PROCESSES_LEFT',
-    `${found.length} processes of ${name} do not end (${pids.join(', ')}…); end them and try again`,
+    `${pids.length} processes of ${name} do not end (${shown}${pids.length > SHOWN ? '…' : ''}); end them and try again`,
   );
 }
 

@@ -118,6 +118,7 @@ async function deleteAccount(context: StepContext, { entry }: SavedAccount): Pro
     if (!isBusy || isGroupOfOthers(context, name)) throw thrown;
     await runAccountTool(context, ['userdel', '-f', name]);
   }
+  requireNoEntry(context, name);
   const group = readGroups(context.host).find((one) => one.name === name);
   if (group === undefined || group.gid !== entry.gid || isGroupOfOthers(context, name)) return;
   await runAccountTool(context, ['groupdel', name]);
@@ -133,11 +134,8 @@ function isGroupOfOthers({ host }: StepContext, name: string): boolean {
 async function verifyGone(context: StepContext, saved: SavedAccount): Promise<void> {
   const { host } = context;
   const { name } = saved.entry;
-  const isThere =
-    (await findUserAccount(host, name)) !== undefined ||
-    readPasswd(host).some((one) => one.name === name) ||
-    readShadow(host, name) !== undefined;
-  if (isThere) throw accessError('ACCOUNT_NOT_VERIFIED', `the account ${name} is there after its removal`);
+  requireNoEntry(context, name);
+  if ((await findUserAccount(host, name)) !== undefined) throw stillThere(name);
   const left = findProcesses(host, ownerOf(saved)).filter(({ isDead }) => !isDead);
   if (left.length > 0) {
     throw accessError(
@@ -145,6 +143,15 @@ async function verifyGone(context: StepContext, saved: SavedAccount): Promise<vo
       `a process of ${name} was started while it was removed; try again`,
     );
   }
+}
+
+function requireNoEntry({ host }: StepContext, username: string): void {
+  const isThere = readPasswd(host).some(({ name }) => name === username);
+  if (isThere || readShadow(host, username) !== undefined) throw stillThere(username);
+}
+
+function stillThere(username: string): Error {
+  return accessError('ACCOUNT_NOT_VERIFIED', `the account ${username} is there after its removal`);
 }
 
 const MAIL_FOLDERS = ['/var/mail', '/var/spool/mail'] as const;
