@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { LongestFirst } from './test/longest-first.ts';
 import { TotalLine } from './test/total-line.ts';
 
 // Without 'import': Node would apply it to require() too, and hand a dual package's ES module to CommonJS.
@@ -18,6 +19,9 @@ const tools = unit('tools', 'tools');
 export default defineConfig({
   test: {
     reporters: ['default', new TotalLine()],
+    sequence: { sequencer: LongestFirst },
+    // More than processors: many tests wait, for agents, servers, children and timers.
+    maxWorkers: 4,
     projects: [
       unit('sdk', 'sdk'),
       unit('custom-script', 'extensions/custom-script'),
@@ -34,11 +38,8 @@ export default defineConfig({
           root: folder('test'),
           include: ['{conformance,docs,e2e,systems,vm-access}/**/*.test.ts'],
           globalSetup: ['./run-folder.ts', './packed-zip.ts'],
-          // These wait more than they work: for agents, servers and children. After the others, which work.
-          maxWorkers: 2,
           // Groups of cases about an agent, side by side in one file: each has a VM, and waits for its agent.
           maxConcurrency: 12,
-          sequence: { groupOrder: 1 },
           testTimeout: 120_000,
           hookTimeout: 180_000,
         },
