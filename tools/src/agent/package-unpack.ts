@@ -1,39 +1,66 @@
 /**
  * Unpacks a package as the agent does, with what Python's `zipfile.extractall` makes of it: over the top of what is
  * there, without the modes of the zip, a symlink as a small file that holds its target, and never outside the folder.
- * Source: CPython 3 `Lib/zipfile` ZipFile._extract_member, ZipExtFile; agent-contract 1.3.
+ * Source: CPython 3 `Lib/zipfile` ZipFile._extract_member, ZipFile.open; agent-contract 1.3.
  */
 import { createWriteStream } from 'node:fs';
-import { chmod, stat } from 'node:fs/promises';
+import { chmod, open, stat } from 'node:fs/promises';
 import { posix } from 'node:path';
-import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { crc32 } from 'node:zlib';
-import type { Entry, ZipFile } from 'yauzl';
-import { getFileNameLowLevel, openPromise } from 'yauzl';
 import { isMissing, makeFolder } from './agent-files.ts';
+import { readZipContent } from './zip-content.ts';
+import { NEWEST_ZIP_VERSION, readZipStructure, type ZipRecord } from './zip-structure.ts';
+
+/** An entry of a zip as Python sees it. */
+export interface ZipMember {
+  readonly record: ZipRecord;
+  /** Place in the directory of the zip, from 0. */
+  readonly index: number;
+  /** The name up to the first NUL. */
+  readonly name: string;
+}
 
 /** Unpacks `zipFile` into `folder`, which is made when it is missing. Throws an error whose message says why it failed. */
 export async function unpackPackage(zipFile: string, folder: string): Promise<void> {
-  // The names come raw, because yauzl refuses the ones that Python merely trims.
-  const zip = await openPromise(zipFile, { lazyEntries: true, autoClose: false, decodeStrings: false });
+  const members = await listMembers(zipFile);
+  await makeFolder(folder, FOLDER_MODE);
+  for (const member of members) await unpackMember(zipFile, member, folder);
+}
+
+/**
+ * What Python extracts, in its order: each name as often as it is there, and every time the last entry of that name.
+ * Throws `ZipUnreadable`, another error for what Python refuses as a whole, and the system's errors.
+ */
+export async function listMembers(zipFile: string): Promise<readonly ZipMember[]> {
+  const file = await open(zipFile, 'r');
   try {
-    await makeFolder(folder, FOLDER_MODE);
-    for await (const entry of zip.eachEntry()) await unpackEntry(zip, entry, folder);
+    const { records } = await readZipStructure(file, (await file.stat()).size);
+    const members = records.map((record, index) => ({ record, index, name: cutName(record.name) }));
+    for (const { record, name } of members) {
+      if (!record.isNameValid)
+        throw new Error(`the name ${JSON.stringify(name)} is marked as UTF-8 and is none`);
+      if (record.versionNeeded > NEWEST_ZIP_VERSION) {
+        throw new Error(`${name} needs version ${record.versionNeeded / 10} of the format; Python reads 6.3`);
+      }
+    }
+    const last = new Map(members.map((member) => [member.name, member]));
+    return members.flatMap(({ name }) => last.get(name) ?? []);
   } finally {
-    zip.close();
+    await file.close();
   }
 }
 
-/** The name of an entry whose zip was opened without `decodeStrings`: as it was packed, whatever it is. */
-export function entryName(entry: Entry): string {
-  return getFileNameLowLevel(entry.generalPurposeBitFlag, entry.fileNameRaw, entry.extraFields, true);
+/** Throws what Python refuses when it opens the entry, before it writes a file. */
+export function refuseUnreadable({ record, name }: ZipMember): void {
+  if (record.local === undefined) throw new Error(`${name} has no header where the directory says`);
+  if (record.isExotic) throw new Error(`${name} is packed in a way that Python cannot read`);
+  if (!record.local.isSameName) throw new Error(`${name} has another name in its own header`);
+  if (record.isEncrypted) throw new Error(`${name} is encrypted, and the agent has no password`);
 }
 
 /** Where Python puts an entry, relative to the folder: without empty, `.` and `..` parts, and up to the first NUL. */
 export function entryPath(name: string): string {
-  const [text = ''] = name.split('\0');
-  return text
+  return cutName(name)
     .split('/')
     .filter((part) => part !== '' && part !== '.' && part !== '..')
     .join('/');
@@ -42,20 +69,24 @@ export function entryPath(name: string): string {
 const FOLDER_MODE = 0o755;
 const FILE_MODE = 0o644;
 
-async function unpackEntry(zip: ZipFile, entry: Entry, folder: string): Promise<void> {
-  const name = entryName(entry);
+function cutName(name: string): string {
+  const [text = ''] = name.split('\0', 1);
+  return text;
+}
+
+async function unpackMember(zipFile: string, member: ZipMember, folder: string): Promise<void> {
+  const { record, name, index } = member;
   const path = entryPath(name);
   const target = path === '' ? folder : `${folder}/${path}`;
   if (name.endsWith('/')) {
     await makeFolders(folder, path);
     return;
   }
-  if (entry.isEncrypted()) throw new Error(`${name} is encrypted, and the agent has no password`);
   await makeFolders(folder, posix.dirname(path));
+  refuseUnreadable(member);
   const existing = await kindOf(target);
   if (existing === 'folder') throw new Error(`${name} would replace a folder`);
-  const source = await zip.openReadStreamPromise(entry);
-  await pipeline(source, checkSum(entry.crc32, name), createWriteStream(target, { mode: FILE_MODE }));
+  await pipeline(readZipContent(zipFile, record, index), createWriteStream(target, { mode: FILE_MODE }));
   // A file that was there keeps its mode; a new one gets what the agent's umask makes of it, not the tool's.
   if (existing === undefined) await chmod(target, FILE_MODE);
 }
@@ -67,20 +98,6 @@ async function makeFolders(folder: string, path: string): Promise<void> {
     at = `${at}/${part}`;
     await makeFolder(at, FOLDER_MODE);
   }
-}
-
-/** Passes bytes on and fails at the end when they are not those that were packed. */
-function checkSum(expected: number, name: string): Transform {
-  let sum = 0;
-  return new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      sum = crc32(chunk, sum);
-      done(null, chunk);
-    },
-    flush(done) {
-      done(sum === expected ? null : new Error(`${name} is damaged: its checksum does not match`));
-    },
-  });
 }
 
 async function kindOf(path: string): Promise<'folder' | 'file' | undefined> {

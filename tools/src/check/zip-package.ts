@@ -8,9 +8,15 @@ import { open } from 'node:fs/promises';
 import { PassThrough } from 'node:stream';
 import { crc32, createInflateRaw } from 'node:zlib';
 import { entryPath } from '../agent/package-unpack.ts';
+import {
+  NEWEST_ZIP_VERSION,
+  readZipStructure,
+  type ZipRecord,
+  type ZipStructure,
+  ZipUnreadable,
+} from '../agent/zip-structure.ts';
 import { DamagedContent, type FileKind, type PackedFile } from './packed-file.ts';
 import { type Finding, findingFor } from './rule.ts';
-import { readZipStructure, type ZipRecord, type ZipStructure, ZipUnreadable } from './zip-structure.ts';
 
 const PYTHON = 'CPython Lib/zipfile; agent-contract 1.2, 1.3';
 
@@ -150,7 +156,6 @@ const BOMB_BYTES = 100 * 1024 * 1024;
 const BOMB_RATIO = 200;
 /** Above this nothing is read, however well it is compressed. */
 const MOST_BYTES = 16 * 1024 * 1024 * 1024;
-const NEWEST_VERSION = 63;
 const METHODS: Readonly<Record<number, string>> = { 0: 'stored', 8: 'deflate', 12: 'bzip2', 14: 'LZMA' };
 
 function isBomb(record: ZipRecord): boolean {
@@ -260,7 +265,7 @@ function judgeRecord(record: ZipRecord): Finding[] {
   } else if (method !== 0 && method !== 8) {
     found.push(finding('zip-method-optional', name, `is compressed with ${METHODS[method]}.`));
   }
-  if (record.versionNeeded > NEWEST_VERSION) {
+  if (record.versionNeeded > NEWEST_ZIP_VERSION) {
     found.push(finding('zip-version', name, `asks for version ${record.versionNeeded / 10} of the format.`));
   }
   if (!record.isNameValid) found.push(finding('zip-name-invalid', name, 'has a name that is no UTF-8.'));

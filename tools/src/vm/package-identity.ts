@@ -13,9 +13,8 @@ import {
   parseHandlerFolder,
   parseHandlerManifest,
 } from '@handlerkit/sdk/contract';
-import type { Entry, ZipFile } from 'yauzl';
-import { openPromise } from 'yauzl';
-import { entryName, entryPath } from '../agent/package-unpack.ts';
+import { entryPath, listMembers, refuseUnreadable, type ZipMember } from '../agent/package-unpack.ts';
+import { readZipContent } from '../agent/zip-content.ts';
 import { ToolError, usageError } from '../errors.ts';
 
 export interface PackageIdentity {
@@ -129,48 +128,35 @@ function isMultiple(handlerManifest: string): boolean {
 }
 
 async function readManifests(file: string): Promise<Manifests> {
-  const zip = await openZip(file);
   let publisherManifest: string | undefined;
   let handlerManifest: string | undefined;
   try {
-    for await (const entry of zip.eachEntry()) {
-      const path = entryPath(entryName(entry));
-      if (path === PUBLISHER_MANIFEST_FILE) publisherManifest ??= await readEntry(zip, entry, file);
+    for (const member of await listMembers(file)) {
+      const path = entryPath(member.name);
+      if (path === PUBLISHER_MANIFEST_FILE) publisherManifest ??= await readMember(file, member);
       // The agent takes the first file of this name, wherever it is.
-      if (basename(path) === HANDLER_MANIFEST_FILE) handlerManifest ??= await readEntry(zip, entry, file);
+      if (basename(path) === HANDLER_MANIFEST_FILE) handlerManifest ??= await readMember(file, member);
     }
     return { publisherManifest, handlerManifest };
   } catch (thrown) {
-    if (thrown instanceof ToolError) throw thrown;
-    throw notAPackage(file, thrown);
-  } finally {
-    zip.close();
-  }
-}
-
-async function openZip(file: string): Promise<ZipFile> {
-  try {
-    // Raw names: yauzl refuses the ones that the agent merely trims.
-    return await openPromise(file, { lazyEntries: true, autoClose: false, decodeStrings: false });
-  } catch (thrown) {
     // A missing or unreadable file is the system's error; anything else means that it is no zip.
-    if (thrown instanceof Error && 'syscall' in thrown) throw thrown;
+    if (thrown instanceof ToolError || (thrown instanceof Error && 'syscall' in thrown)) throw thrown;
     throw notAPackage(file, thrown);
   }
 }
 
-async function readEntry(zip: ZipFile, entry: Entry, file: string): Promise<string | undefined> {
-  if (entry.uncompressedSize > MANIFEST_LIMIT_BYTES) {
-    throw new ToolError('NOT_A_PACKAGE', `${entryName(entry)} in the package is larger than 1 MiB.`, {
+async function readMember(file: string, member: ZipMember): Promise<string> {
+  const { record, name, index } = member;
+  if (record.sizeBytes > MANIFEST_LIMIT_BYTES) {
+    throw new ToolError('NOT_A_PACKAGE', `${name} in the package is larger than 1 MiB.`, {
       file,
       hint: 'Pack the extension again: handlerkit pack.',
     });
   }
-  const chunks: Buffer[] = [];
-  for await (const chunk of await zip.openReadStreamPromise(entry)) {
-    if (Buffer.isBuffer(chunk)) chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
+  refuseUnreadable(member);
+  const pieces: Buffer[] = [];
+  for await (const piece of readZipContent(file, record, index)) pieces.push(piece);
+  return Buffer.concat(pieces).toString('utf8');
 }
 
 function notAPackage(file: string, cause: unknown): ToolError {

@@ -1,11 +1,9 @@
 /**
  * The structure of a zip that somebody else made: the end record, the central directory and every local header, as
- * Python's zipfile finds them, because that is what the agent unpacks with. Reads no contents. yauzl, which reads the
- * central directory only, cannot say in what the two differ.
+ * Python's zipfile finds them, because that is what the agent unpacks with. Reads no contents.
  * Source: CPython 3 `Lib/zipfile` _EndRecData, _RealGetContents, _decodeExtra, ZipFile.open; APPNOTE.TXT 6.3.10 section 4.3.
  */
 import type { FileHandle } from 'node:fs/promises';
-import { getFileNameLowLevel } from 'yauzl';
 
 /** The zip cannot be read at all; the message says why, in a clause without a full stop. */
 export class ZipUnreadable extends Error {
@@ -56,6 +54,9 @@ export interface ZipStructure {
   /** Number of entries that the end record says. */
   readonly statedEntries: number;
 }
+
+/** The newest version of the format, in tenths, that Python's zipfile reads. */
+export const NEWEST_ZIP_VERSION = 63;
 
 /** More entries than any handler has. */
 const MOST_ENTRIES = 100_000;
@@ -174,6 +175,7 @@ function readCentral(
   const nameAt = at + CENTRAL_BYTES;
   const rawName = directory.subarray(nameAt, nameAt + nameBytes);
   const extra = directory.subarray(nameAt + nameBytes, nameAt + nameBytes + extraBytes);
+  if (listExtra(extra).some(({ isCut }) => isCut)) throw new ZipUnreadable('an extra field in it is damaged');
   const sizes = readSizes(
     {
       sizeBytes: directory.readUInt32LE(at + 24),
@@ -204,12 +206,9 @@ function readCentral(
 function readName(raw: Buffer, flags: number): Pick<ZipRecord, 'name' | 'isNameValid' | 'isNameAmbiguous'> {
   const isUtf8 = (flags & 0x800) !== 0;
   const isAscii = raw.every((byte) => byte < 0x80);
-  // Python's table has the control characters as they are; yauzl's shows them as pictures.
   const name = isUtf8
     ? raw.toString('utf8')
-    : Array.from(raw, (byte) =>
-        byte < 0x80 ? String.fromCharCode(byte) : getFileNameLowLevel(flags, Buffer.of(byte), [], true),
-      ).join('');
+    : Array.from(raw, (byte) => CODE_PAGE_437[byte - 0x80] ?? String.fromCharCode(byte)).join('');
   return {
     name,
     isNameValid: !isUtf8 || Buffer.from(name, 'utf8').equals(raw),
@@ -217,23 +216,27 @@ function readName(raw: Buffer, flags: number): Pick<ZipRecord, 'name' | 'isNameV
   };
 }
 
+/** What stands for the bytes from 0x80 in a name without the flag for UTF-8; those before are ASCII, control characters included. */
+const CODE_PAGE_437 =
+  'ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■\u00a0';
+
 interface Sizes {
   readonly sizeBytes: number;
   readonly packedBytes: number;
   readonly headerOffset: number;
 }
 
-/** Numbers that do not fit stand in an extra field, in this order, each only when its own place is full. */
+/**
+ * Numbers that do not fit stand in an extra field, in this order, each only when its own place is full. Without the field
+ * Python takes the full place for the number.
+ */
 function readSizes(sizes: Sizes, extra: Buffer): Sizes & { readonly isZip64: boolean } {
   const field = findExtra(extra, 1);
-  const full = Object.values(sizes).some((value) => value === FULL_32);
-  if (!full) return { ...sizes, isZip64: field !== undefined };
+  if (field === undefined) return { ...sizes, isZip64: false };
   let at = 0;
   const next = (value: number): number => {
     if (value !== FULL_32) return value;
-    if (field === undefined || at + 8 > field.length) {
-      throw new ZipUnreadable('an entry has sizes of zip64 without the field that holds them');
-    }
+    if (at + 8 > field.length) throw new ZipUnreadable('a field for sizes of zip64 in it is too short');
     at += 8;
     return toNumber(field.readBigUInt64LE(at - 8));
   };
@@ -243,12 +246,21 @@ function readSizes(sizes: Sizes, extra: Buffer): Sizes & { readonly isZip64: boo
 }
 
 function findExtra(extra: Buffer, wanted: number): Buffer | undefined {
+  return listExtra(extra).find(({ id }) => id === wanted)?.field;
+}
+
+/** The fields up to the first that is longer than what is left, which is said. */
+function listExtra(
+  extra: Buffer,
+): readonly { readonly id: number; readonly field: Buffer; readonly isCut: boolean }[] {
+  const fields: { readonly id: number; readonly field: Buffer; readonly isCut: boolean }[] = [];
   for (let at = 0; at + 4 <= extra.length; ) {
-    const length = extra.readUInt16LE(at + 2);
-    if (extra.readUInt16LE(at) === wanted) return extra.subarray(at + 4, at + 4 + length);
-    at += 4 + length;
+    const end = at + 4 + extra.readUInt16LE(at + 2);
+    const field = extra.subarray(at + 4, end);
+    fields.push({ id: extra.readUInt16LE(at), field, isCut: end > extra.length });
+    at = end;
   }
-  return undefined;
+  return fields;
 }
 
 async function readLocal(
@@ -288,7 +300,7 @@ async function readLocal(
       record.sizeBytes,
     );
   }
-  const isSameName = name.equals(record.rawName);
+  const isSameName = readName(name, header.readUInt16LE(6)).name === record.name;
   return { isSameName, differences, isZip64: field !== undefined, dataOffset };
 }
 
