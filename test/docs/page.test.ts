@@ -1,5 +1,7 @@
 import { expect, it } from 'vitest';
+import { keyPaths } from './json-shapes.ts';
 import { readSteps } from './page.ts';
+import { readTable } from './page-table.ts';
 
 const block = (info: string, body: string) => `Words.\n\n\`\`\`${info}\n${body}\`\`\`\n`;
 
@@ -21,3 +23,21 @@ it.each([['sh'], [''], ['ts one two']])(
     expect(() => readSteps('docs/x.md', block(info, 'x\n'))).toThrow('docs/x.md:3: a block is');
   },
 );
+
+it('reads the table below a heading, and no other', () => {
+  const text =
+    '# One\n\n| a | b |\n| - | - |\n| `x` | y \\| z |\n\n## Two\n\nWords.\n\n## Three\n| c |\n| - |\n';
+  expect(readTable(text, 'One')).toEqual([['`x`', 'y | z']]);
+  expect(readTable(text, 'Three')).toEqual([]);
+  expect(() => readTable(text, 'Two')).toThrow('no table below the heading "Two"');
+  expect(() => readTable(text, 'Four')).toThrow('no table below the heading "Four"');
+});
+
+it.each([
+  [[{ a: 1, b: { c: null } }, { d: [] }], [], ['[].a', '[].b', '[].b.c', '[].d']],
+  [{ a: [{ b: 1 }, { c: [1] }] }, [], ['a', 'a[].b', 'a[].c']],
+  [{ settings: { own: { more: 1 }, other: 2 }, end: 3 }, ['settings.*'], ['end', 'settings', 'settings.*']],
+  [[], [], []],
+])('knows the keys of %j', (value, open, keys) => {
+  expect(keyPaths(value, open)).toEqual(keys);
+});

@@ -18,8 +18,8 @@ const SCRIPT = `#!/bin/sh
 cd "$AZURE_GUEST_AGENT_EXTENSION_PATH" || exit 1
 events=$(sed 's/.*"eventsFolder": "\\([^"]*\\)".*/\\1/' HandlerEnvironment.json)
 if [ "$1" = enable ]; then
-  printf '{"Version":"1.0.0","Timestamp":"2026-01-02T03:04:05Z","TaskName":"Enable","EventLevel":"Warning","Message":"hello","EventPid":1,"EventTid":1,"OperationId":""}' > "$events/1.json"
-  printf '{"Message":"lonely"}' > "$events/2.json"
+  printf '{"Version":"1.0.0","Timestamp":"2026-01-02T03:04:05Z","TaskName":"Enable","EventLevel":"Warning","Message":"hello","EventPid":1,"EventTid":1,"OperationId":""}' > "$events/9.json"
+  printf '{"Message":"lonely"}' > "$events/10.json"
   printf '[{"status":{"status":"success"}}]' > "status/$ConfigSequenceNumber.status"
 fi
 `;
@@ -38,15 +38,15 @@ async function set(): Promise<CliResult> {
   return await vm('set', zip, '--isolation', 'relocated', '--settings', '{}');
 }
 
-it('shows what the agent took and what it lost, once each, and set warns of the loss', async () => {
+it('shows what the agent took and what it lost, once each and the oldest first, and set warns of the loss', async () => {
   const result = await set();
   expect(result.stderr).toContain(
-    'Contoso.Teller: the agent loses the event in 2.json: MissingKeyError: eventlevel not found',
+    'Contoso.Teller: the agent loses the event in 10.json: MissingKeyError: eventlevel not found',
   );
   const events = JSON.parse((await vm('events', 'Teller', '--json')).stdout);
   expect(events).toMatchObject([
-    { handlerName: 'Contoso.Teller', file: '2.json', dropped: expect.stringContaining('MissingKeyError') },
-    { handlerName: 'Contoso.Teller', file: '1.json', event: { message: 'hello', level: 'Warning' } },
+    { handlerName: 'Contoso.Teller', file: '9.json', event: { message: 'hello', level: 'Warning' } },
+    { handlerName: 'Contoso.Teller', file: '10.json', dropped: expect.stringContaining('MissingKeyError') },
   ]);
   expect((await vm('events')).stdout).toContain(
     '2026-01-02T03:04:05Z Contoso.Teller-1.0.0 Warning Enable: hello\n',

@@ -36,7 +36,8 @@ export async function collectVmEvents(
   const lock = await lockFile(join(vm.folder, LOCK_FILE), 'exclusive', flock);
   let records: readonly EventRecord[];
   try {
-    records = await collectEvents(vm.machine, { sleep: (ms) => deps.sleep(ms, signal) });
+    const collected = await collectEvents(vm.machine, { sleep: (ms) => deps.sleep(ms, signal) });
+    records = collected.toSorted(byFile);
     const collectedAt = deps.now().toISOString();
     const lines = records.map((record) => `${JSON.stringify({ collectedAt, ...record })}\n`);
     // Events may hold what the author would not show to everybody.
@@ -47,6 +48,11 @@ export async function collectVmEvents(
   for (const { handlerName, file, dropped } of records) {
     if (dropped !== undefined) ui.warning(`${handlerName}: the agent loses the event in ${file}: ${dropped}`);
   }
+}
+
+/** The agent takes the newest file first, so that it is old ones that get lost; people read from the oldest on. */
+function byFile(one: EventRecord, other: EventRecord): number {
+  return one.file.localeCompare(other.file, 'en', { numeric: true });
 }
 
 /** All lines of the file, from the line `from` on; one that is cut off, as after a kill, is left out. */
