@@ -42,7 +42,7 @@ export interface SystemRoot {
 }
 
 /** What the launcher uses besides the shell's own commands, and cat for the commands of the tests. */
-export const LEAST_PROGRAMS = ['sh', 'uname', 'date', 'ln', 'rm', 'mkdir', 'mv', 'setsid', 'cat'];
+export const LEAST_PROGRAMS = ['sh', 'uname', 'date', 'rm', 'mkdir', 'mv', 'setsid', 'cat'];
 
 /** Folder of the unpacked packages, which are fetched when they are not there, or why there is none. */
 const PACKAGES = findPackages();

@@ -90,8 +90,12 @@ describe.skipIf(NO_ROOT !== undefined)(
     });
 
     it('names the machine that the package has no program for', async () => {
-      // What uname says in a 32-bit container of a 64-bit machine.
-      await expectRefusal(['setarch', 'i686'], 'this machine is i686; the package has programs for x64 only');
+      // What uname says in a 32-bit container of a 64-bit machine, whose kernel does not tell it otherwise.
+      const hide = 'mount --bind /dev/null /proc/sys/kernel/arch; exec setarch i686 "$@"';
+      await expectRefusal(
+        ['unshare', '--mount', 'sh', '-c', hide, 'sh'],
+        'this machine is i686; the package has programs for x64 only',
+      );
     });
 
     const noexec = (): string[] => [

@@ -47,12 +47,12 @@ const architecture = hostArchitecture();
 let parent: string;
 let base: string;
 
+/** As on a kernel before 6.1, where uname tells the machine. */
+const withoutKernelFile = (launcher: string): string =>
+  launcher.replaceAll('/proc/sys/kernel/arch', join(parent, 'arch'));
+
 /** The "program" is a copy of dash: `program enable` runs the script `enable` in the current folder. */
-async function install(
-  detached: boolean,
-  edit = (launcher: string): string => launcher,
-  reportHeartbeat = false,
-): Promise<void> {
+async function install(detached: boolean, edit = withoutKernelFile, reportHeartbeat = false): Promise<void> {
   const launcher = formatLauncher({
     handlerName: 'Contoso.Greeter',
     version: '1.0.0',
@@ -154,6 +154,28 @@ describe.each(shells.map((shell) => ({ shell, title: shell.join(' ') })))('in $t
     });
   });
 
+  it.each([
+    ['x86_64', 7],
+    ['aarch64', 7],
+    ['riscv64', 51],
+    ['', 51],
+  ])('takes %j from the kernel where its loader is there, and asks uname else: %d', async (machine, code) => {
+    // Both loaders are the one of this machine, and so are both programs.
+    await install(false, (text) => {
+      const loader = /loader=(\/\S+)/.exec(text.slice(text.indexOf(`architecture=${architecture}`)))?.[1];
+      return withoutKernelFile(text).replace(/loader=\/\S+/g, `loader=${loader}`);
+    });
+    for (const other of ['x64', 'arm64'] as const) {
+      if (other !== architecture) {
+        copyFileSync(join(base, programFile(architecture)), join(base, programFile(other)));
+      }
+    }
+    writeFileSync(join(base, 'install'), 'exit 7');
+    writeFileSync(join(parent, 'arch'), `${machine}\n`);
+    fakeProgram('uname', 'echo s390x');
+    expect(start(shell, ['install']).status).toBe(code);
+  });
+
   it('writes into the folder that the agent names, and nothing but its line when it cannot write', async () => {
     await install(false);
     fakeProgram('uname', 'echo riscv64');
@@ -231,7 +253,7 @@ describe.each(shells.map((shell) => ({ shell, title: shell.join(' ') })))('in $t
   });
 
   it('says 51 where there is no loader of glibc, and where the program is missing', async () => {
-    await install(true, (text) => text.replace(/loader=\S+/g, 'loader=/nonexistent/loader'));
+    await install(true, (text) => text.replace(/loader=\/\S+/g, 'loader=/nonexistent/loader'));
     expect(start(shell, ['enable'], { ConfigSequenceNumber: '1' }).stderr).toContain(
       'no /nonexistent/loader',
     );

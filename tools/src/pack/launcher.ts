@@ -86,6 +86,12 @@ const MACHINES: Readonly<Record<Architecture, { names: string; loader: string }>
   arm64: { names: 'aarch64 | arm64', loader: '/lib/ld-linux-aarch64.so.1' },
 };
 
+/**
+ * What `uname -m` says, without starting a program; from Linux 6.1 on. Under an emulator, and in a 32-bit container, it
+ * names the real machine, whose loader then is not there. Source: Documentation/admin-guide/sysctl/kernel.rst "arch".
+ */
+const KERNEL_MACHINE_FILE = '/proc/sys/kernel/arch';
+
 /** File beside the program: the architecture whose program runs on this machine. */
 const CHOICE_FILE = '.architecture';
 
@@ -221,19 +227,27 @@ ${beat}  exit ${EXIT_CODES.unsupportedSystem}
  * is as old as the last one that did. Only a program that cannot start at all is said at once.
  */
 function firstHeartbeat(): string {
-  const heartbeat = formatHeartbeat({ status: 'NotReady', code: 0, message: REASON_TOKEN }).trimEnd();
-  return `write_heartbeat() (
+  const heartbeat = formatHeartbeat({ status: 'NotReady', code: 0, message: REASON_TOKEN });
+  const line = quote(toLine(heartbeat)).replaceAll(REASON_TOKEN, `'"$reason"'`);
+  return `heartbeat=$base/${HEARTBEAT_FILE}
+print_heartbeat() {
+  printf '%s\\n' ${line}
+}
+
+write_heartbeat() (
   umask 077
-  beat=$base/.heartbeat.$$
-  { printf '%s\\n' ${quote(heartbeat).replaceAll(REASON_TOKEN, `'"$reason"'`)} >"$beat"; } 2>/dev/null || exit 0
-  [ "\${1-}" = first ] || exec mv -f "$beat" "$base/${HEARTBEAT_FILE}"
-  # A link never replaces what the handler wrote in the meantime.
-  ln "$beat" "$base/${HEARTBEAT_FILE}" 2>/dev/null
-  exec rm -f "$beat"
+  { print_heartbeat >"$heartbeat.$$"; } 2>/dev/null && exec mv -f "$heartbeat.$$" "$heartbeat"
+)
+
+# Never replaces what the handler wrote in the meantime.
+first_heartbeat() (
+  umask 077
+  set -C
+  { print_heartbeat >"$heartbeat"; } 2>/dev/null
 )
 
 reason='The extension is starting'
-[ "$operation" != enable ] || [ -e "$base/${HEARTBEAT_FILE}" ] || write_heartbeat first
+[ "$operation" != enable ] || [ -e "$heartbeat" ] || first_heartbeat
 `;
 }
 
@@ -252,15 +266,26 @@ function choice({ architectures, runtime = 'bun' }: LauncherOptions): string {
   unsupported 'the program cannot be loaded; it needs ${libraries} and a file system without noexec' "$1"
 }
 
-find_program() {
-  machine=$(uname -m)
+# Succeeds when $machine names a program of this package and the loader of that is here.
+choose() {
   case $machine in
 ${rows.join('\n')}
-    *)
+    *) return 1 ;;
+  esac
+  [ -x "$loader" ]
+}
+
+find_program() {
+  machine=
+  { read -r machine <${KERNEL_MACHINE_FILE}; } 2>/dev/null
+  if ! choose; then
+    machine=$(uname -m)
+    loader=
+    choose || [ -n "$loader" ] || {
       case $machine in '' | *[!A-Za-z0-9_-]*) machine=unknown ;; esac
       unsupported "this machine is $machine; the package has programs for ${architectures.join(' and ')} only"
-      ;;
-  esac
+    }
+  fi
   program=$own/handler-$architecture
   [ -x "$loader" ] ||
     unsupported "the program needs ${libraries}; this system has no $loader"
@@ -327,21 +352,18 @@ set -- \${inspect:+"$inspect"} ${script} "$@"
  */
 function detachedEnable(): string {
   return `placeholder() (
-  find_sequence || exit 0
-  [ -e "$status_file" ] && exit 0
   umask 077
   [ -d "$status_folder" ] || mkdir -p "$status_folder" 2>/dev/null || exit 0
   time=$(date -u +%Y-%m-%dT%H:%M:%SZ)
-  { printf '%s\\n' ${statusText('transitioning', 0, 'Enable in progress')} >"$temporary"; } 2>/dev/null || exit 0
-  # A link never replaces a status that the handler wrote in the meantime.
-  ln "$temporary" "$status_file" 2>/dev/null
-  exec rm -f "$temporary"
+  # Never replaces a status that the handler wrote in the meantime. The agent looks when it has the answer.
+  set -C
+  { printf '%s\\n' ${statusText('transitioning', 0, 'Enable in progress')} >"$status_file"; } 2>/dev/null
 )
 
 if [ "$operation" = enable ]; then
   detach=
   command -v setsid >/dev/null 2>&1 || detach=${DETACH_WORD}
-  placeholder
+  find_sequence && [ ! -e "$status_file" ] && placeholder
   [ -n "$detach" ] && exec "$program" "$@" "$detach"
   claim=$base/.start.$$
   if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null 2>&1 && { printf '' >"$claim"; } 2>/dev/null; then
@@ -360,7 +382,10 @@ fi
 `;
 }
 
-/** A status as a word of the shell: the contract's text in quotes, with the variables in the places of the tokens. */
+/**
+ * A status as a word of the shell: the contract's text in quotes, with the variables in the places of the tokens. In one
+ * line, which every shell writes with one call, so that nobody reads a part of it.
+ */
 function statusText(status: StatusValue, code: number, message: string): string {
   const text = formatStatus({
     operation: OPERATION_TITLES.enable,
@@ -370,7 +395,11 @@ function statusText(status: StatusValue, code: number, message: string): string 
     substatus: [],
     time: TIME_TOKEN,
   });
-  return quote(text.trimEnd()).replaceAll(TIME_TOKEN, `'"$time"'`).replaceAll(REASON_TOKEN, `'"$reason"'`);
+  return quote(toLine(text)).replaceAll(TIME_TOKEN, `'"$time"'`).replaceAll(REASON_TOKEN, `'"$reason"'`);
+}
+
+function toLine(json: string): string {
+  return JSON.stringify(JSON.parse(json));
 }
 
 function quote(text: string): string {
