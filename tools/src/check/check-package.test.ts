@@ -110,6 +110,21 @@ describe('a package with one fault', () => {
     );
   });
 
+  it.each([
+    ['error', 'manifest-elements', 'the second element is never read'],
+    ['error', 'manifest-boolean-misread', 'what was meant as true is false'],
+    ['error', 'manifest-many', 'the order of folders decides'],
+    ['error', 'name-cut', 'the file lands elsewhere'],
+    ['error', 'name-duplicate', 'one file replaces the other'],
+    ['warning', 'manifest-boolean', 'the agent reads what was meant'],
+    ['warning', 'manifest-second', 'the agent takes the one at the root'],
+    ['warning', 'name-characters', 'the file is unpacked'],
+    ['warning', 'name-case', 'Linux keeps the two apart'],
+    ['warning', 'command-mode', 'the agent sets the bit'],
+  ])('is an %s where the agent makes it one: %s, as %s', (severity, rule) => {
+    expect(severityOf(rule)).toBe(severity);
+  });
+
   it('never says the secret that it holds', async () => {
     const key = 'MIIEowIBAAKCAQEA'.repeat(8);
     const file = write({ entries: [...goodEntries(), entry('a', `-----BEGIN PRIVATE KEY-----\n${key}\n`)] });

@@ -39,6 +39,12 @@ export const MANIFEST_RULES = {
     reason:
       'The agent searches all folders and takes the first manifest that it meets, in an order that nobody promises.',
     source: 'agent-contract 1.3 (search_file)',
+    fix: `Leave one ${HANDLER_MANIFEST_FILE} in the package, at its root.`,
+  },
+  'manifest-second': {
+    severity: 'warning',
+    reason: 'The agent takes the manifest at the root; what else reads the package may take this one.',
+    source: 'agent-contract 1.3 (search_file); sdk-anchors 5',
     fix: `Leave only the ${HANDLER_MANIFEST_FILE} at the root in the package.`,
   },
   'manifest-wrapped': {
@@ -61,8 +67,8 @@ export const MANIFEST_RULES = {
     fix: 'Correct the JSON at this place.',
   },
   'manifest-elements': {
-    severity: 'warning',
-    reason: 'The agent reads the first element only.',
+    severity: 'error',
+    reason: 'The agent reads the first element only: what the others say never comes about.',
     source: CONTRACT,
     fix: 'Leave one element in the array.',
   },
@@ -76,6 +82,12 @@ export const MANIFEST_RULES = {
   'manifest-boolean': {
     severity: 'warning',
     reason: 'The agent takes everything but true and the text "true" for false, and logs a warning.',
+    source: CONTRACT,
+    fix: 'Write true or false without quotes.',
+  },
+  'manifest-boolean-misread': {
+    severity: 'error',
+    reason: 'The agent takes everything but true and the text "true" for false, so this is false to it.',
     source: CONTRACT,
     fix: 'Write true or false without quotes.',
   },
@@ -172,9 +184,12 @@ export function checkManifest(text: string, file: string, mentionsHeartbeat: boo
 export function checkManifestPlaces(paths: readonly string[]): readonly Finding[] {
   const found = paths.filter((path) => baseOf(path) === HANDLER_MANIFEST_FILE);
   if (found.length > 1) {
+    const first = found.find((path) => path === HANDLER_MANIFEST_FILE);
+    const rule = first === undefined ? 'manifest-many' : 'manifest-second';
+    const beside = first ?? found[0];
     return found
-      .slice(1)
-      .map((path) => finding('manifest-many', path, `is a second manifest beside ${found[0]}.`));
+      .filter((path) => path !== beside)
+      .map((path) => finding(rule, path, `is a second manifest beside ${beside}.`));
   }
   const [only] = found;
   if (only !== undefined) {
@@ -246,7 +261,20 @@ function checkBooleans(
     (key) => section[key] !== undefined && typeof section[key] !== 'boolean',
   );
   const keys = new Set([...manifest.nonBooleanKeys, ...others]);
-  return [...keys].map((key) => finding('manifest-boolean', file, 'is no boolean.', `${SECTION}.${key}`));
+  return [...keys].map((key) => {
+    const path = `${SECTION}.${key}`;
+    if (!manifest.nonBooleanKeys.includes(key) || !isMisread(section[key])) {
+      return finding('manifest-boolean', file, 'is no boolean.', path);
+    }
+    const text = JSON.stringify(section[key]).slice(0, 60);
+    return finding('manifest-boolean-misread', file, `is ${text}, which the agent takes for false.`, path);
+  });
+}
+
+/** True for what can only have been meant as true, and is false to the agent. */
+function isMisread(value: unknown): boolean {
+  if (typeof value !== 'string') return value !== 0 && value !== null;
+  return value.toLowerCase() !== 'true' && !/^\s*(false|no|off|n|f|0|)\s*$/i.test(value);
 }
 
 function checkUpdateMode(

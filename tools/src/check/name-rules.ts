@@ -37,9 +37,15 @@ export const NAME_RULES = {
     source: EXTRACT,
     fix: 'Pack with a program that writes / between names (on Windows: tar -a -cf, or 7-Zip).',
   },
-  'name-characters': {
+  'name-cut': {
     severity: 'error',
-    reason: 'Control characters cut the name off, or make it unreadable in logs.',
+    reason: 'A NUL ends the name, so the file lands elsewhere.',
+    source: EXTRACT,
+    fix: 'Rename the file.',
+  },
+  'name-characters': {
+    severity: 'warning',
+    reason: 'A file with control characters in its name is unpacked, but cannot be read in logs.',
     source: EXTRACT,
     fix: 'Rename the file.',
   },
@@ -98,7 +104,8 @@ function checkName({ name, path, kind }: PackedFile): Finding[] {
   if (name.startsWith('/') || /^[A-Za-z]:[\\/]/.test(name)) found.push(finding('name-absolute', name, lands));
   if (parts.includes('..')) found.push(finding('name-climbs', name, lands));
   if (name.includes('\\')) found.push(finding('name-backslash', name, 'has a backslash in its name.'));
-  if (/[\u0000-\u001f\u007f]/.test(name)) {
+  if (name.includes('\0')) found.push(finding('name-cut', name, lands));
+  else if (/[\u0001-\u001f\u007f]/.test(name)) {
     found.push(finding('name-characters', name, 'has a control character in its name.'));
   }
   if (parts.slice(name.startsWith('/') ? 1 : 0).some((part) => part === '' || part === '.')) {
