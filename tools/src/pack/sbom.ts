@@ -38,7 +38,9 @@ export function formatSbom(content: SbomContent): string {
     description: description.description,
   };
   const runtimes = architectures.map((architecture) => describeRuntime(runtime, architecture));
+  // A reference names one component only: a package that is also the runtime is the runtime.
   const packages = new Map(content.packages.map((one) => [purlOf(one), describePackage(one)]));
+  for (const one of runtimes) packages.delete(one['bom-ref']);
   const components = [...runtimes, ...packages.values()];
   const bill = {
     version: 1,
