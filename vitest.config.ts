@@ -26,7 +26,13 @@ export default defineConfig({
       unit('sdk', 'sdk'),
       unit('custom-script', 'extensions/custom-script'),
       unit('vm-access', 'extensions/vm-access'),
-      { ...tools, test: { ...tools.test, globalSetup: [folder('test/run-folder.ts')] } },
+      {
+        ...tools,
+        test: {
+          ...tools.test,
+          globalSetup: ['run-folder', 'bundled-tool'].map((name) => folder(`test/${name}.ts`)),
+        },
+      },
       {
         ...source,
         test: { name: 'borders', root: folder('test'), include: ['borders/*.test.ts'], testTimeout: 60_000 },
@@ -37,7 +43,7 @@ export default defineConfig({
           name: 'black-box',
           root: folder('test'),
           include: ['{conformance,docs,e2e,systems,vm-access}/**/*.test.ts'],
-          globalSetup: ['./run-folder.ts', './packed-zip.ts'],
+          globalSetup: ['./run-folder.ts', './bundled-tool.ts', './packed-zip.ts'],
           // Groups of cases about an agent, side by side in one file: each has a VM, and waits for its agent.
           maxConcurrency: 12,
           testTimeout: 120_000,

@@ -1,14 +1,12 @@
 /**
- * Bundles the tool and packs the extensions that the black-box tests run, once for all of them, for this machine's
- * architecture, into a temporary folder that is removed at the end. The tests start the tool some hundred times, and one
- * that is compiled anew each time takes six times as long to start.
+ * Packs the extensions that the black-box tests run, once for all of them, for this machine's architecture, into a temporary
+ * folder that is removed at the end.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
-import { bundleTool } from './bundled-tool.ts';
-import { runHandlerkit, TOOL_VARIABLE } from './handlerkit-command.ts';
+import { runHandlerkit } from './handlerkit-command.ts';
 
 declare module 'vitest' {
   export interface ProvidedContext {
@@ -36,8 +34,6 @@ const EXTENSIONS = {
 export async function setup(project: TestProject): Promise<() => void> {
   const folder = mkdtempSync(join(tmpdir(), 'handlerkit-packed-'));
   const remove = (): void => rmSync(folder, { recursive: true, force: true });
-  // The workers that run the tests inherit it.
-  process.env[TOOL_VARIABLE] = bundleTool(folder);
   const packOne = async (name: keyof typeof EXTENSIONS): Promise<void> => {
     const zip = join(folder, `${name}.zip`);
     const architecture = process.arch === 'arm64' ? 'arm64' : 'x64';

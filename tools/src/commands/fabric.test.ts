@@ -3,16 +3,15 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { fileURLToPath, pathToFileURL } from 'node:url';
 import { readTextIfThere } from '@handlerkit/sdk';
 import { WIRE_SERVER_ADDRESS } from '@handlerkit/sdk/contract';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FABRIC_FILES } from '../fabric/fabric-files.ts';
 import { runCli } from '../fixtures/run-cli.ts';
+import { TOOL_COMMAND } from '../fixtures/tool-command.ts';
 import { deps, whyNoOverlay } from '../vm/fixtures/machine-rig.ts';
 import { isAlive, listProcesses } from '../vm/linux-process.ts';
 import { openMachine } from '../vm/machine.ts';
@@ -34,12 +33,7 @@ const noOverlay = await whyNoOverlay();
 const test = it.skipIf(noOverlay !== undefined);
 const because = noOverlay === undefined ? '' : ` (skipped: ${noOverlay})`;
 
-const CLI = [
-  '--conditions=@handlerkit/source',
-  '--import',
-  pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href,
-  fileURLToPath(new URL('../cli.ts', import.meta.url)),
-];
+const [PROGRAM, ...CLI] = TOOL_COMMAND;
 
 interface Running {
   /** Waits until stdout holds a match. */
@@ -52,7 +46,7 @@ interface Running {
 
 function start(...words: readonly string[]): Running {
   const env = { PATH: process.env.PATH, HOME: folder };
-  const started = spawn(process.execPath, [...CLI, 'fabric', ...words], { cwd: folder, env });
+  const started = spawn(PROGRAM, [...CLI, 'fabric', ...words], { cwd: folder, env });
   child = started;
   const ended = once(started, 'exit');
   return {

@@ -37,7 +37,7 @@ async function isAsleep(): Promise<boolean> {
 }
 
 // Should a command read a stdin that never ends, the test is to fail soon.
-describe('vm exec', { timeout: 10_000 }, () => {
+describe('vm exec', { timeout: 60_000 }, () => {
   test(`runs a command as root in the agent's folder, with a login's environment and its exit code${because}`, () => {
     const [program = '', ...args] = [...TOOL_COMMAND, 'vm', 'exec', '--', '/bin/sh', '-c'];
     const line = 'pwd; id -u; env | sort; tr a-z A-Z; echo careful >&2; exit 3';

@@ -29,7 +29,7 @@ function bash(line: string): { readonly status: number | null; readonly message:
   return { status, message: JSON.parse(stdout) };
 }
 
-describe('the settings of vm set', { timeout: 20_000 }, () => {
+describe('the settings of vm set', { timeout: 60_000 }, () => {
   it('come from a pipe on standard input', () => {
     const { status, message } = bash(`printf '{"mode":"fail"}' | set --settings @/dev/stdin`);
     expect(JSON.stringify(message)).toContain('did not work');
