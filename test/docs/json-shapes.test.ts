@@ -81,32 +81,41 @@ describe('what a command prints with --json', { timeout: 120_000 }, () => {
     expectKeys('deploy', [await run(bicep, 'other'), await run([...bicep, '--out', 'infra/'], 'other')]);
   });
 
-  it('is what the page says: of the fabric', async () => {
-    const [program = '', ...words] = HANDLERKIT;
-    const child = spawn(program, [...words, 'fabric', '--json'], {
-      cwd: folder,
-      stdio: ['ignore', 'pipe', 'ignore'],
-    });
-    let printed = '';
-    child.stdout.on('data', (chunk: Buffer) => {
-      printed += chunk.toString();
-    });
-    const ended = new Promise((done) => child.once('close', done));
-    await until('the document', () => printed.endsWith('}\n'));
-    child.kill('SIGINT');
-    await ended;
-    expectKeys('fabric', [JSON.parse(printed)]);
+  it('is what the page says: of services that go on until Ctrl-C', async () => {
+    const commands = await readCommands();
+    for (const command of ['fabric', 'vm ui'].filter((one) => commands.includes(one)))
+      expectKeys(command, [await readFirstDocument(command.split(' '))]);
   });
 
   it('is told for every command that there is', async () => {
-    const helps = await Promise.all([['--help'], ['vm', '--help']].map((words) => runHandlerkit(words)));
-    const commands = helps
-      .flatMap(({ stdout }) => [...stdout.matchAll(/^ {2}handlerkit ((?:vm )?[a-z-]+)/gm)])
-      .map(([, command = '']) => command);
     const told = headings.flatMap((heading) => heading.split(', '));
+    const commands = await readCommands();
     expect(commands).toContain('vm set');
     expect(
       commands.filter((command) => !OTHER_COMMANDS.includes(command) && !told.includes(command)),
     ).toEqual([]);
   });
 });
+
+/** The commands that the help lists, such as `vm set`. */
+async function readCommands(): Promise<readonly string[]> {
+  const helps = await Promise.all([['--help'], ['vm', '--help']].map((words) => runHandlerkit(words)));
+  return helps
+    .flatMap(({ stdout }) => [...stdout.matchAll(/^ {2}handlerkit ((?:vm )?[a-z-]+)/gm)])
+    .map(([, command = '']) => command);
+}
+
+/** What a command prints that then goes on; it is ended by what Ctrl-C sends. */
+async function readFirstDocument(command: readonly string[]): Promise<unknown> {
+  const [program = '', ...words] = [...HANDLERKIT, ...command, '--json'];
+  const child = spawn(program, words, { cwd: folder, stdio: ['ignore', 'pipe', 'ignore'] });
+  let printed = '';
+  child.stdout.on('data', (chunk: Buffer) => {
+    printed += chunk.toString();
+  });
+  const ended = new Promise((done) => child.once('close', done));
+  await until(`the document of ${command.join(' ')}`, () => printed.endsWith('}\n'));
+  child.kill('SIGINT');
+  await ended;
+  return JSON.parse(printed);
+}
