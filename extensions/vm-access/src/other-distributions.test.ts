@@ -135,7 +135,7 @@ describe.skipIf(whyNoMachine('bookworm') !== undefined)('what differs between di
       const plans = [
         () => planAccount(context, { ...REQUEST, username }),
         () => planRemoval(context, username),
-        () => planSudo(context, { ...SUDO, username }),
+        () => planSudo(context, { ...SUDO, username, isNew: () => false }),
       ];
       for (const plan of plans) {
         await expect(plan()).rejects.toMatchObject({

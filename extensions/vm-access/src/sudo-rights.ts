@@ -21,11 +21,11 @@ export async function readSudoRights(
   username: string,
 ): Promise<SudoRights | undefined> {
   if (findProgram(context.host, 'sudo') === undefined) return undefined;
-  const result = await context.run(['sudo', '-l', '-U', username], { timeoutMs: 30_000, accept: [0, 1] });
+  const result = await context.run(['sudo', '-l', '-U', username], { timeoutMs: LIMIT_MS, accept: [0, 1] });
   const rights = parseSudoRights(result.stdout);
   if (rights !== undefined) return rights;
   // Without an answer an exit code of 1 is a failure, which is told in the same words as any other.
-  await context.run(['sudo', '-l', '-U', username], { timeoutMs: 30_000 });
+  await context.run(['sudo', '-l', '-U', username], { timeoutMs: LIMIT_MS });
   return { level: 'none', rules: [], asksForOtherPassword: false };
 }
 
@@ -58,6 +58,9 @@ export function describeRights({ level, rules }: SudoRights): string {
   if (level === 'all') return 'every command with sudo, after the password';
   return level === 'none' ? 'no rights of sudo' : `some rights of sudo: ${rules.join('; ')}`;
 }
+
+/** sudo looks for the name of the host first, which takes its time where no name server answers. */
+const LIMIT_MS = 120_000;
 
 /** `(ALL : ALL) NOPASSWD: ALL`, `(root) SETENV: ALL`. */
 const FOR_ALL = /^\((?:ALL|root)(?:\s*:\s*\S+)?\)\s+(?:[A-Z_]+:\s*)*ALL$/;

@@ -38,7 +38,7 @@ export interface SudoersPlace {
 /** Asks sudo for its main file, and the main file for its folder. Throws `SUDO_UNUSABLE` when there is none. */
 export async function findSudoers(context: StepContext): Promise<SudoersPlace> {
   const { host } = context;
-  const { stdout } = await context.run(['sudo', '-V'], { timeoutMs: LIMIT_MS });
+  const stdout = await askVersion(context);
   const said = /^Sudoers path: (\/.*)$/m.exec(stdout)?.[1]?.split(':') ?? [];
   const own = /^sudo-rs /m.test(stdout) ? ['/etc/sudoers-rs'] : [];
   const paths = [...own, ...said, '/etc/sudoers', '/usr/etc/sudoers'];
@@ -116,6 +116,17 @@ export function readIncludedFolders(text: string): readonly string[] {
   return [...text.matchAll(/^\s*[#@]includedir\s+"?((?:\\.|[^\s"\\])+)/gm)].map(([, path = '']) =>
     posix.normalize(path.replace(/\\(.)/g, '$1')).replace(/(?<=.)\/$/, ''),
   );
+}
+
+/** What it says of itself; nothing where it does not even do that, because of the mode of a file. */
+async function askVersion(context: StepContext): Promise<string> {
+  try {
+    return (await context.run(['sudo', '-V'], { timeoutMs: LIMIT_MS })).stdout;
+  } catch (thrown) {
+    context.signal.throwIfAborted();
+    if (thrown instanceof HandlerError && thrown.code === 'COMMAND_FAILED') return '';
+    throw thrown;
+  }
 }
 
 const DEFAULT_FOLDER = '/etc/sudoers.d';

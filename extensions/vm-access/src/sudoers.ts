@@ -24,9 +24,9 @@ import { checkUserName } from './user-name.ts';
 export async function planSudo(context: StepContext, request: SudoRequest): Promise<PlannedStep> {
   const { username, passwordless, isNew } = request;
   checkUserName(username);
-  const isThere = (await findOrdinaryAccount(context, username)) !== undefined;
-  if (!isNew() && isThere && passwordless !== true) {
-    return { name: 'sudo', act: () => leaveRights(context, username) };
+  if (!isNew()) {
+    const isThere = (await findOrdinaryAccount(context, username)) !== undefined;
+    if (isThere && passwordless !== true) return { name: 'sudo', act: () => leaveRights(context, username) };
   }
   const grant = await planGrant(context, request);
   return { name: 'sudo', act: (undo) => giveRights(context, request, grant, undo) };
@@ -60,9 +60,8 @@ async function planGrant(context: StepContext, request: SudoRequest): Promise<Gr
       `this VM has no program ${program}, so no rights can be given; install sudo and try again`,
     );
   }
-  const fault = await findSudoersFault(context);
+  const [fault, place] = await Promise.all([findSudoersFault(context), findSudoers(context)]);
   if (fault !== undefined) await requireWorkingSudo(context, fault);
-  const place = await findSudoers(context);
   const { passwordless, hasPassword } = request;
   const wanted = passwordless === true || (passwordless === undefined && !hasPassword);
   return { place, fault, wanted: wanted ? 'passwordless' : 'all' };
@@ -87,31 +86,29 @@ async function giveRights(
   { place, wanted, fault }: Grant,
   undo: Undo,
 ): Promise<StepReport> {
-  const { username, hasPassword } = request;
-  const before = await requireRights(context, username);
-  const warnings = [
-    ...(fault === undefined ? [] : [`the rules of sudo have a fault that was there before: ${fault}`]),
-    ...(wanted === 'all' && !hasPassword && request.isNew()
-      ? [`${username} has no password, and can use sudo only with one`]
-      : []),
-  ];
-  const warning = warnings.length === 0 ? {} : { warning: warnings.join('; ') };
+  const { username } = request;
   const path = posix.join(place.folder, ownSudoersFile(username));
-  const ownPassword = before.asksForOtherPassword && wanted === 'all';
   const passwordless = wanted === 'passwordless';
-  const text = formatRules(username, { passwordless, ownPassword });
+  const format = (ownPassword: boolean): string => formatRules(username, { passwordless, ownPassword });
   const own = readTextIfThere(context.host.path(path));
+  const warnings = listWarnings(request, wanted, fault);
+  const warning = warnings.length === 0 ? {} : { warning: warnings.join('; ') };
   // A file of ours that a former user of this name has left gives what was asked for then.
-  const isOwnRight = [undefined, text, formatRules(username, { passwordless, ownPassword: true })].includes(
-    own,
-  );
-  if (isEnough(before, wanted) && isOwnRight) {
-    return { changed: false, message: `${username} has ${describeRights(before)} already`, ...warning };
+  const isOwnRight = own === undefined || own === format(false) || own === format(true);
+  if (isOwnRight && !(request.isNew() && own === undefined)) {
+    const before = await requireRights(context, username);
+    if (isEnough(before, wanted)) {
+      return { changed: false, message: `${username} has ${describeRights(before)} already`, ...warning };
+    }
   }
   await includeFolder(context, place, undo);
-  await writeSudoersFile(context, path, text, undo);
+  await writeSudoersFile(context, path, format(false), undo);
+  let rights = await requireRights(context, username);
+  if (rights.asksForOtherPassword && !isEnough(rights, wanted)) {
+    await writeSudoersFile(context, path, format(true), undo);
+    rights = await requireRights(context, username);
+  }
   await verify(context, username, place, fault);
-  const rights = await requireRights(context, username);
   if (!isEnough(rights, wanted)) {
     throw accessError(
       'SUDO_NOT_VERIFIED',
@@ -119,6 +116,19 @@ async function giveRights(
     );
   }
   return { changed: true, message: `gave ${username} ${describeRights(rights)} (${path})`, ...warning };
+}
+
+function listWarnings(
+  { username, hasPassword, isNew }: SudoRequest,
+  wanted: Grant['wanted'],
+  fault: string | undefined,
+): readonly string[] {
+  return [
+    ...(fault === undefined ? [] : [`the rules of sudo have a fault that was there before: ${fault}`]),
+    ...(wanted === 'all' && !hasPassword && isNew()
+      ? [`${username} has no password, and can use sudo only with one`]
+      : []),
+  ];
 }
 
 /** What groups and rules for all give counts, too. */

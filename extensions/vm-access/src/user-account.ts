@@ -13,6 +13,7 @@ import { examineAccount } from './account-repairs.ts';
 import { runAccountTool } from './account-tool.ts';
 import { findProgram } from './command.ts';
 import { accessError } from './errors.ts';
+import type { UseraddDefaults } from './login-defs.ts';
 import { readUseraddDefaults } from './login-defs.ts';
 import { chooseShell } from './login-shell.ts';
 import { findOrdinaryAccount } from './ordinary-account.ts';
@@ -30,10 +31,13 @@ export async function planAccount(context: StepContext, request: AccountRequest)
     if (findProgram(context.host, program) !== undefined) continue;
     throw accessError('PROGRAM_MISSING', `this VM has no program ${program}; install it and try again`);
   }
-  const found = await findOrdinaryAccount(context, request.username);
+  const [found, defaults] = await Promise.all([
+    findOrdinaryAccount(context, request.username),
+    readUseraddDefaults(context),
+  ]);
   if (found === undefined) {
-    const argv = await planUseradd(context, request);
-    return { name: 'account', act: (undo) => makeAccount(context, request, argv, undo) };
+    const plan = planUseradd(context, request, defaults);
+    return { name: 'account', act: (undo) => makeAccount(context, request, plan, undo) };
   }
   await examineAccount(context, request, found);
   return { name: 'account', act: (undo) => mendAccount(context, request, undo) };
@@ -48,11 +52,10 @@ interface Useradd {
   readonly group: GroupEntry | undefined;
 }
 
-async function planUseradd(context: StepContext, request: AccountRequest): Promise<Useradd> {
+function planUseradd(context: StepContext, request: AccountRequest, { homeBase }: UseraddDefaults): Useradd {
   const { host, distro } = context;
   const { username, expiration } = request;
   checkUserName(username, distro);
-  const { homeBase } = await readUseraddDefaults(context);
   const home = posix.join(homeBase, username);
   if (isSystemPath(home)) {
     throw accessError('HOME_UNUSABLE', `useradd makes homes in ${homeBase}, a folder of the system`);
@@ -140,12 +143,12 @@ async function runUseradd(context: StepContext, argv: readonly string[]): Promis
 /** Then it is made by us, or what keeps it from being made is told better. Source: useradd(8), exit values. */
 const HOME_NOT_MADE = 12;
 
-/** Mends what is wrong now, and looks again whether anything is left. */
+/** Mends what is wrong now, and then looks again whether anything is left. */
 async function mendAccount(context: StepContext, request: AccountRequest, undo: Undo): Promise<StepReport> {
   const { username } = request;
   const before = await examine(context, request);
   for (const repair of before.repairs) await repair.apply(undo);
-  const after = await examine(context, request);
+  const after = before.repairs.length === 0 ? before : await examine(context, request);
   if (after.repairs.length > 0) {
     const left = after.repairs.map(({ what }) => what).join('; ');
     throw accessError('ACCOUNT_NOT_VERIFIED', `the account ${username} could not be mended: ${left}`);
