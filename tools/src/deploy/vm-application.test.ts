@@ -337,7 +337,8 @@ describe('the package file', () => {
       const archive = join(parent, `${name}.tar.gz`);
       await writeApplicationArchive(zip, deployment, { work, archive });
       archives.push(readFileSync(archive));
-      await delay(1100);
+      // Formats of archives count whole seconds.
+      if (name === 'first') await delay(1100);
     }
     expect(archives[0]?.equals(archives[1] ?? Buffer.alloc(0))).toBe(true);
   });

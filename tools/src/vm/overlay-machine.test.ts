@@ -47,10 +47,11 @@ describe('an overlay VM', () => {
 
   test(`falls asleep by itself when the last handler ends and no tool is there${because}`, async () => {
     const machine = await rig.open({ kind: 'overlay' });
-    await rig.run(machine, 'setsid sleep 0.5 >/dev/null 2>&1 &');
+    await rig.run(machine, 'setsid sleep 600 >/dev/null 2>&1 &');
     const keeper = rig.keeper();
     await machine.close();
     expect(keeper !== undefined && isAlive(keeper)).toBe(true);
+    for (const pid of processesWithEnvironment(rig.token)) process.kill(pid, 'SIGKILL');
     await until(() => keeper !== undefined && !isAlive(keeper));
   });
 
