@@ -1,7 +1,10 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { runAccountTool } from './account-tool.ts';
 import type { SshdMachine } from './fixtures/sshd-machine.ts';
 import { startSshdMachine, whyNoMachine } from './fixtures/sshd-machine.ts';
+
+// A machine of its own for each test takes its time beside others.
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 });
 
 let machine: SshdMachine;
 

@@ -1,6 +1,6 @@
 /** Accounts on systems with the files of other distributions; the programs are those of a real Debian. */
 import { mkdirSync } from 'node:fs';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { readDistro } from './distro.ts';
 import { DISTRIBUTIONS } from './fixtures/distributions.ts';
 import type { SshdMachine } from './fixtures/sshd-machine.ts';
@@ -12,6 +12,9 @@ import { findSudoers } from './sudoers-files.ts';
 import { createUndoList } from './undo.ts';
 import { planAccount } from './user-account.ts';
 import { planRemoval } from './user-removal.ts';
+
+// A machine of its own for each test takes its time beside others.
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 });
 
 const REQUEST = { username: 'alice', expiration: undefined, hasKey: false, hasPassword: true };
 const SUDO = { username: 'alice', passwordless: undefined, isNew: () => true, hasPassword: true };

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { DebianRelease, SshdMachine } from './fixtures/sshd-machine.ts';
 import { startSshdMachine, whyNoMachine } from './fixtures/sshd-machine.ts';
 import { planPassword } from './password.ts';
@@ -6,6 +6,9 @@ import { modernMethod, withoutLock } from './password-field.ts';
 import type { StepReport } from './step.ts';
 import type { UndoList } from './undo.ts';
 import { createUndoList } from './undo.ts';
+
+// A machine of its own for each test takes its time beside others.
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 });
 
 let machine: SshdMachine;
 let undo: UndoList;

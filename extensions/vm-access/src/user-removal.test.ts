@@ -1,9 +1,12 @@
 import { mkdirSync } from 'node:fs';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { DebianRelease, SshdMachine } from './fixtures/sshd-machine.ts';
 import { startSshdMachine, whyNoMachine } from './fixtures/sshd-machine.ts';
 import type { StepReport } from './step.ts';
 import { planRemoval } from './user-removal.ts';
+
+// A machine of its own for each test takes its time beside others.
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 });
 
 const RELEASES: readonly DebianRelease[] = ['bullseye', 'bookworm', 'trixie'];
 /** A user with everything. */
