@@ -1,4 +1,6 @@
 /** `@handlerkit/sdk/testing`: a machine for tests of a handler, and a VM's certificates, their PFX, and envelopes. */
+export type { ProtectedSettingsRequest } from '../decrypt.ts';
+export { decryptProtectedSettings } from '../decrypt.ts';
 export type { CertificateOptions, TestCertificate } from './certificates.ts';
 export { createCertificate, TENANT_CERTIFICATE_ISSUER } from './certificates.ts';
 export type { EnvelopeOptions } from './envelopes.ts';

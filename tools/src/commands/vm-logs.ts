@@ -41,7 +41,7 @@ export async function vmLogs(options: VmLogsOptions, context: CommandContext): P
     const { logFolder } = machine;
     const list = (): Promise<readonly AgentRecord[]> =>
       extension === undefined
-        ? listAll(vm)
+        ? listLogFiles(vm)
         : listFiles(machine, `${logFolder}/${formatHandlerName(extension.publisher, extension.type)}`);
     const tails = new Map<string, Tail>();
     const found: { file: string; text: string }[] = [];
@@ -74,6 +74,14 @@ export async function vmLogs(options: VmLogsOptions, context: CommandContext): P
   });
 }
 
+/** The agent's own files, and those of every handler that has ever logged. Any may be gone by the time it is read. */
+export async function listLogFiles({ machine, agentRecords }: LocalVm): Promise<readonly AgentRecord[]> {
+  const { logFolder } = machine;
+  const handlers = (await entriesOf(machine, logFolder)).filter((entry) => entry.isDirectory());
+  const files = await Promise.all(handlers.map(({ name }) => listFiles(machine, `${logFolder}/${name}`)));
+  return [...agentRecords, ...files.flat()];
+}
+
 /** How far a file has been shown. The decoder keeps a character that is only half written. */
 interface Tail {
   offset: number;
@@ -82,14 +90,6 @@ interface Tail {
 
 const FOLLOW_MS = 200;
 const CHUNK_BYTES = 1024 * 1024;
-
-/** The agent's own files, and those of every handler that has ever logged. */
-async function listAll({ machine, agentRecords }: LocalVm): Promise<readonly AgentRecord[]> {
-  const { logFolder } = machine;
-  const handlers = (await entriesOf(machine, logFolder)).filter((entry) => entry.isDirectory());
-  const files = await Promise.all(handlers.map(({ name }) => listFiles(machine, `${logFolder}/${name}`)));
-  return [...agentRecords, ...files.flat()];
-}
 
 /** The regular files in a folder of the VM, sorted; none when the folder is missing. */
 async function listFiles(machine: OpenMachine, folder: string): Promise<readonly AgentRecord[]> {

@@ -23,6 +23,7 @@ export function registerVm(parser: Argv, run: Run): Argv {
   addViews(vm, run);
   addMachineCommands(vm, run);
   addEnds(vm, run);
+  addUi(vm, run);
   addServices(vm, run);
   return vm;
 }
@@ -207,6 +208,23 @@ function addEnds(vm: Argv<{ vm: string }>, run: Run): void {
       run(async (context) => {
         const { vmReset } = await import('./vm-delete.ts');
         await vmReset({ folder: args.vm }, context);
+      }),
+  );
+}
+
+function addUi(vm: Argv<{ vm: string }>, run: Run): void {
+  vm.command(
+    'ui',
+    'Serve a page of the VM for a browser on this machine, until Ctrl-C (exit code 0)',
+    (command) =>
+      command
+        .option('port', text('Port of 127.0.0.1 (default: any free one)'))
+        .options(MAKING_OPTIONS)
+        .example('$0 vm ui', 'See the VM in a browser, and apply, reboot and delete from there'),
+    (args) =>
+      run(async (context) => {
+        const { vmUi } = await import('./vm-ui.ts');
+        await vmUi({ vm: chooseVm(args), port: args.port }, context);
       }),
   );
 }
