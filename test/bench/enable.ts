@@ -17,6 +17,7 @@ import {
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
+  AGENT_VARIABLES,
   agentHandlerEnvironment,
   formatAgentVariables,
   formatCertificateFiles,
@@ -26,6 +27,7 @@ import {
   formatSettingsFile,
   formatStatusFile,
   HANDLER_ENVIRONMENT_FILE,
+  STATUS_FOLDER,
 } from '@handlerkit/sdk/contract';
 import { createCertificate, encryptProtectedSettings } from '@handlerkit/sdk/testing';
 import { REPOSITORY, runHandlerkit } from '../handlerkit-command.ts';
@@ -53,7 +55,14 @@ async function main(): Promise<void> {
     const bare = await unpack(writeProject(work, 'Bare', BARE_PROGRAM), join(work, 'bare'));
     const smallest = await unpack(writeProject(work, 'Smallest', SMALLEST_PROGRAM), join(work, 'smallest'));
     const launcher = copyLauncher(smallest, join(work, 'launcher'), architecture);
+    const nodeFolder = await unpack(
+      'extensions/custom-script',
+      join(work, 'node', formatHandlerFolder(HANDLER, VERSION)),
+      'node',
+    );
+    const detaching = copyLauncher(folder, join(work, 'detaching-launcher'), architecture);
     const enable = prepareHandler(work, folder);
+    const enableByNode = prepareHandler(join(work, 'node'), nodeFolder);
     const subjects: Subject[] = [
       subject('node -e 0', () => runToEnd(process.execPath, ['-e', '0'])),
       subject('a bare compiled program', () => runToEnd(join(bare, 'bin', `handler-${architecture}`), [])),
@@ -65,13 +74,22 @@ async function main(): Promise<void> {
       subject('/bin/true', () => runToEnd('/bin/true', [])),
       subject('/bin/sh -c true', () => runToEnd('/bin/sh', ['-c', 'true'])),
       subject('launcher and /bin/true', () => runToEnd(launcher.file, ['install'])),
-      subject('the same, the first time', () => {
+      subject('launcher, the first time', () => {
         launcher.forget();
         return runToEnd(launcher.file, ['install']);
+      }),
+      subject('launcher, detached enable', () =>
+        runToEnd(detaching.file, ['enable'], detaching.nextSequence()),
+      ),
+      subject('launcher, both', () => {
+        detaching.forget();
+        return runToEnd(detaching.file, ['enable'], detaching.nextSequence());
       }),
       subject('enable, public command', () => enable(false).toStatus),
       subject('enable, protected command', () => enable(true).toStatus),
       subject('enable, answer to the agent', () => enable(false).toAnswer),
+      subject('enable by Node', () => enableByNode(false).toStatus),
+      subject('enable by Node, answer', () => enableByNode(false).toAnswer),
     ];
     for (const { run } of subjects) await run();
     for (let round = 0; round < ROUNDS; round++) {
@@ -88,16 +106,25 @@ function subject(name: string, run: Subject['run']): Subject {
 }
 
 /** Packs a project and unpacks it as the agent does: by Python, then every file executable for its owner. */
-async function unpack(project: string, folder: string): Promise<string> {
+async function unpack(project: string, folder: string, runtime = 'bun'): Promise<string> {
   const zip = `${folder}.zip`;
   const architecture = process.arch === 'arm64' ? 'arm64' : 'x64';
-  const packed = await runHandlerkit(['pack', project, '--architectures', architecture, '--out', zip]);
+  const words = ['pack', project, '--architectures', architecture, '--runtime', runtime, '--out', zip];
+  const packed = await runHandlerkit(words);
   if (packed.exitCode !== 0) throw new Error(`pack failed: ${packed.stderr}`);
   const unzipped = spawnSync('python3', ['-m', 'zipfile', '-e', zip, folder]);
   if (unzipped.status !== 0) throw new Error(`unzip failed: ${unzipped.stderr.toString()}`);
   spawnSync('chmod', ['-R', 'u+x', folder]);
   return folder;
 }
+
+/** The rows whose difference to /bin/true is the launcher. */
+const LAUNCHER_ROWS = [
+  'launcher and /bin/true',
+  'launcher, the first time',
+  'launcher, detached enable',
+  'launcher, both',
+] as const;
 
 /** What is left is the runtime's own start. */
 const BARE_PROGRAM = 'export {};\n';
@@ -107,14 +134,18 @@ import extension from '../extension.json' with { type: 'json' };
 void runHandler(defineHandler({ enable: async () => undefined }), extension);
 `;
 
-/** A package whose program is /bin/true; `forget` makes it as it was unpacked. */
-function copyLauncher(
-  packed: string,
-  folder: string,
-  architecture: string,
-): { readonly file: string; forget(): void } {
+interface Launcher {
+  readonly file: string;
+  /** Makes the package as it was unpacked. */
+  forget(): void;
+  /** What the agent says of an enable that was not there before. */
+  nextSequence(): Readonly<Record<string, string>>;
+}
+
+/** A package whose program is /bin/true. */
+function copyLauncher(packed: string, folder: string, architecture: string): Launcher {
   const bin = join(folder, 'bin');
-  mkdirSync(bin, { recursive: true });
+  for (const path of [bin, join(folder, STATUS_FOLDER)]) mkdirSync(path, { recursive: true });
   const file = join(bin, 'handler');
   cpSync(join(packed, 'bin', 'handler'), file);
   const program = `handler-${architecture}`;
@@ -124,7 +155,9 @@ function copyLauncher(
       if (name !== 'handler' && name !== program) rmSync(join(bin, name));
     }
   };
-  return { file, forget };
+  let sequence = 0;
+  const nextSequence = () => ({ [AGENT_VARIABLES.sequenceNumber]: String(sequence++) });
+  return { file, forget, nextSequence };
 }
 
 /** A project of one file, which finds the SDK of this repository. */
@@ -207,10 +240,14 @@ function readIfThere(path: string): string {
   }
 }
 
-function runToEnd(program: string, args: readonly string[]): Promise<number> {
+function runToEnd(
+  program: string,
+  args: readonly string[],
+  more: Readonly<Record<string, string>> = {},
+): Promise<number> {
   const started = performance.now();
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: 'ignore' });
+    const child = spawn(program, args, { stdio: 'ignore', env: { ...process.env, ...more } });
     child.once('error', reject);
     child.once('exit', () => resolve(performance.now() - started));
   });
@@ -249,7 +286,7 @@ function print(subjects: readonly Subject[]): void {
       median('enable, protected command') / median('enable, public command'),
       1.2,
     ),
-    target('launcher, milliseconds', median('launcher and /bin/true') - median('/bin/true'), 3),
+    ...LAUNCHER_ROWS.map((name) => target(`${name}, milliseconds`, median(name) - median('/bin/true'), 3)),
     target(
       'answer to the agent / /bin/true',
       median('enable, answer to the agent') / median('/bin/true'),

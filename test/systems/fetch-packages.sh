@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
 # Fetches what the file systems of the tests are made of: the C library and busybox of Debian 11 for both architectures,
-# and musl. Installs nothing: the packages are unpacked into the user's cache folder, once, and its path is printed. They
+# the library of C++ that Node needs for arm64, and musl. Installs nothing: the packages are unpacked into the user's cache folder, once, and its path is printed. They
 # come from where this machine's own packages come from, checked by apt, through lists of our own.
 set -euo pipefail
 
 release=bullseye
-packages=(libc6:amd64 busybox:amd64 libc6:arm64 busybox:arm64 busybox-static:amd64 musl:amd64)
+packages=(libc6:amd64 busybox:amd64 libc6:arm64 busybox:arm64 busybox-static:amd64 musl:amd64
+  libgcc-s1:arm64 libstdc++6:arm64)
 
 case ${XDG_CACHE_HOME:-} in
   /*) cache=$XDG_CACHE_HOME/handlerkit ;;
   *) cache=$HOME/.cache/handlerkit ;;
 esac
-target=$cache/systems-$release
+# Another list is another folder.
+list=$(cksum <<< "${packages[*]}")
+target=$cache/systems-$release-${list%% *}
 if [ -d "$target" ]; then
   echo "$target"
   exit 0

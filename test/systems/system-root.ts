@@ -23,6 +23,7 @@ import type { LaidOutHandler } from '../unpacked-handler.ts';
 export type DebianPackage =
   | `${'libc6' | 'busybox'}-${'amd64' | 'arm64'}`
   | 'busybox-static-amd64'
+  | `${'libgcc-s1' | 'libstdc++6'}-arm64`
   | 'musl-amd64';
 
 export interface SystemRootOptions {
