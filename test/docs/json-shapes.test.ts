@@ -49,7 +49,7 @@ write_status '[{"status": {"status": "success", "formattedMessage": {"lang": "en
 exit 0
 `;
 
-describe('what a command prints with --json', { timeout: 120_000 }, () => {
+describe('what a command prints with --json', { timeout: 300_000 }, () => {
   it('is what the page says: on a VM', async () => {
     await run(['init', 'project'], '.');
     const zip = writeObserver(folder, { type: 'Sample', version: '1.0.0', behaviour: BEHAVIOUR });
