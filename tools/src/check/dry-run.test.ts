@@ -70,8 +70,11 @@ const missing = process.getuid?.() === 0 ? await whyNoOverlay() : undefined;
 describe.skipIf(missing !== undefined)('a dry run', () => {
   it('finds nothing wrong with a good handler, and leaves no VM behind', async () => {
     const before = readdirSync(tmpdir()).filter((name) => name.startsWith('handlerkit-check-'));
-    const { findings, steps } = await run('nothing', 'true', { settings: true });
+    const { findings, steps, limits } = await run('nothing', 'true', { settings: true });
     expect(findings).toEqual([]);
+    // Only another command has the option; who is not root has this machine's network.
+    expect(limits).toMatch(process.getuid?.() === 0 ? /with: handlerkit vm set --network host\./ : /./);
+    expect(limits).not.toContain('gives it that of this machine');
     expect(steps.map(({ operation }) => operation)).toEqual([
       'install',
       'enable',

@@ -17,6 +17,7 @@ import { sayEvent } from '../vm/local-vm.ts';
 import { destroyMachine, type OpenMachine, openMachine } from '../vm/machine.ts';
 import type { SettingsObject } from '../vm/settings-argument.ts';
 import { ensureCertificate, sealProtectedSettings } from '../vm/vm-certificate.ts';
+import { describeLoopbackOnly } from '../vm/vm-network.ts';
 import { DRY_RUN_RULES } from './dry-run-rules.ts';
 import type { Identity } from './identity-rules.ts';
 import { type Finding, findingFor } from './rule.ts';
@@ -75,13 +76,13 @@ export async function dryRun(options: DryRunOptions, context: CommandContext): P
   }
 }
 
-/** In an overlay nothing of this machine is within reach, which is no limit but for what needs a network. */
-function limitsOf(machine: OpenMachine): string | undefined {
-  return machine.kind === 'overlay' ? LOOPBACK_ONLY : machine.limits;
+/** The advice to make another VM holds for one that stays; this one is gone with the run. */
+function limitsOf({ limits }: OpenMachine): string | undefined {
+  return limits?.replace(describeLoopbackOnly('embedded'), LOOPBACK_ONLY);
 }
 
 const LOOPBACK_ONLY =
-  'The dry run has no network but loopback. What needs one fails in it: leave it out with --no-run, and try the package with: handlerkit vm set --network host';
+  'The dry run has no network but loopback. What needs one fails in it: leave it out with --no-run, and try the package with: handlerkit vm set --network host.';
 
 interface DryRun {
   readonly findings: Finding[];
