@@ -1,6 +1,7 @@
 /** What `handlerkit check` says: for people by severity, for programs as a document whose keys never change. */
 import { formatTable } from '../ui.ts';
 import type { RunStep } from './dry-run.ts';
+import { formatPlace, groupAlike, listPlaces } from './finding-groups.ts';
 import type { Identity } from './identity-rules.ts';
 import { type Finding, SEVERITIES, type Severity } from './rule.ts';
 import { ALL_RULES, ruleOf, severityOf } from './rules.ts';
@@ -96,25 +97,6 @@ function sortFindings(findings: readonly Finding[]): readonly Finding[] {
   return findings.toSorted((a, b) => rank(a) - rank(b));
 }
 
-/** Findings that differ in the place only, in the order of the first of each. */
-function groupAlike(findings: readonly Finding[]): readonly (readonly Finding[])[] {
-  const groups = new Map<string, Finding[]>();
-  for (const one of findings) {
-    const key = JSON.stringify([one.rule, one.message]);
-    groups.set(key, [...(groups.get(key) ?? []), one]);
-  }
-  return [...groups.values()];
-}
-
-/** `a, b, c and 12 more`. */
-function listPlaces(findings: readonly Finding[]): string {
-  const places = findings.map((one) => formatPlace(one).trim());
-  const shown = places.slice(0, MOST_PLACES).join(', ');
-  return places.length > MOST_PLACES ? `${shown} and ${places.length - MOST_PLACES} more` : shown;
-}
-
-const MOST_PLACES = 5;
-
 /** A project that was not packed has no program yet. */
 function describeFiles({ kind, packedBytes, files }: CheckReport): string {
   const isUnpacked = kind === 'project' && packedBytes === undefined;
@@ -125,16 +107,6 @@ function describeFiles({ kind, packedBytes, files }: CheckReport): string {
 
 function unpackedBytes(files: CheckReport['files']): number {
   return files.reduce((sum, file) => sum + file.sizeBytes, 0);
-}
-
-function formatPlace({ file, path }: Finding): string {
-  const place = [printable(file), path ?? ''].filter((part) => part !== '').join(' ');
-  return place === '' ? '' : `${place} `;
-}
-
-/** Names of a foreign zip go to a terminal. */
-function printable(text: string): string {
-  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, '\ufffd');
 }
 
 function formatSteps(steps: readonly RunStep[]): string {

@@ -1,5 +1,5 @@
 /** `handlerkit pack [folder]`: makes the zip that the agent installs. */
-import { relative } from 'node:path';
+import { basename, relative } from 'node:path';
 import { ARCHITECTURES, RUNTIMES } from '@handlerkit/sdk';
 import type { Argv } from 'yargs';
 import type { PackDeps, PackResult } from '../pack/pack.ts';
@@ -66,9 +66,10 @@ export async function packCommand(
   deps: Omit<PackDeps, 'progress'>,
 ): Promise<void> {
   const { checkBeforePacking, checkPackedZip } = await import('../check/before-packing.ts');
+  const { describeFindings } = await import('../check/finding-groups.ts');
   const { packProject } = await import('../pack/pack.ts');
-  const early = await checkBeforePacking(options.folder, deps.signal);
-  for (const warning of early) ui.warning(warning);
+  const known = await checkBeforePacking(options.folder, deps.signal);
+  for (const warning of describeFindings(known)) ui.warning(warning);
   const result = await packProject(
     {
       folder: options.folder,
@@ -82,10 +83,9 @@ export async function packCommand(
     {
       ...deps,
       progress: (text) => ui.progress(text),
-      // What was said of the project's own files is not said again of the same files in the zip.
-      inspect: async (zip) => {
-        const found = await checkPackedZip(zip, options.out ?? options.folder, deps.signal);
-        return found.filter((warning) => !early.includes(warning));
+      inspect: async (zip, file) => {
+        ui.progress(`Checking ${basename(file)}`);
+        return describeFindings(await checkPackedZip(zip, file, known, deps.signal));
       },
     },
   );

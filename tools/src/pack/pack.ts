@@ -45,8 +45,8 @@ export interface PackDeps {
   readonly progress: (text: string) => void;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly signal?: AbortSignal | undefined;
-  /** Looks at the finished zip before it gets its name; gives warnings, and throws for a zip that must not be shipped. */
-  readonly inspect?: (zip: string) => Promise<readonly string[]>;
+  /** Looks at the finished zip before it gets its name `file`; gives warnings, and throws for what must not be shipped. */
+  readonly inspect?: (zip: string, file: string) => Promise<readonly string[]>;
 }
 
 export interface PackResult {
@@ -94,7 +94,7 @@ export async function packProject(options: PackOptions, deps: PackDeps): Promise
     const written = await writeZip(entries, target, {
       deflate: options.uncompressed === true ? undefined : createDeflate(bun, deps),
       inspect: async (zip) => {
-        warnings.push(...((await deps.inspect?.(zip)) ?? []));
+        warnings.push(...((await deps.inspect?.(zip, file)) ?? []));
       },
     });
     return {

@@ -23,6 +23,18 @@ const entries: readonly ZipEntry[] = [
   { name: 'resources/\u00fcber.txt', mode: 0o644, content: { text: 'x' } },
 ];
 
+it('gives a zip that must not be shipped no name, and leaves the one that is there', async () => {
+  const zip = join(folder, 'out.zip');
+  await writeFile(zip, 'the last one');
+  const inspect = async (file: string): Promise<void> => {
+    expect((await stat(file)).size).toBeGreaterThan(0);
+    throw new Error('it holds a secret');
+  };
+  await expect(writeZip(entries, zip, { deflate, inspect })).rejects.toThrow('it holds a secret');
+  expect(await readdir(folder)).toEqual(['out.zip']);
+  expect(await readFile(zip, 'utf8')).toBe('the last one');
+});
+
 it('writes what the agent unpacks with Python: names, bytes and modes', async () => {
   const large = join(folder, 'large');
   await writeFile(large, Buffer.alloc(3 * 1024 * 1024, 'abcdefgh'));
