@@ -118,13 +118,13 @@ describe.skipIf(whyNoMachine('bookworm') !== undefined)('planPassword', () => {
     ['fails', '#!/bin/sh\ncat >/dev/null; echo "no space" >&2; exit 1\n', 'COMMAND_FAILED', /no space/],
   ])('is an error when chpasswd %s (W11)', async (_what, script, code, message) => {
     const before = await shadow();
-    await machine.sh('mv /usr/sbin/chpasswd /root/');
+    await machine.sh('mv /usr/sbin/chpasswd /opt/');
     machine.write('/usr/sbin/chpasswd', script, 0o755);
     await expect(set('correct-Horse-7')).rejects.toMatchObject({
       code,
       message: expect.stringMatching(message),
     });
-    await machine.sh('mv /root/chpasswd /usr/sbin/');
+    await machine.sh('mv /opt/chpasswd /usr/sbin/');
     expect(await undo.rollBack()).toEqual([]);
     expect(await shadow()).toBe(before);
   });

@@ -192,11 +192,11 @@ describe.skipIf(whyNoMachine('bookworm') !== undefined)('planRemoval', () => {
   });
 
   it('is finished by the next run when the first one was ended before the account was deleted', async () => {
-    await machine.sh('mv /usr/sbin/userdel /root/');
+    await machine.sh('mv /usr/sbin/userdel /opt/');
     await machine.sh('printf "#!/bin/sh\\nexit 1\\n" >/usr/sbin/userdel; chmod 755 /usr/sbin/userdel');
     await expect(remove()).rejects.toMatchObject({ code: 'COMMAND_FAILED' });
     expect(await machine.sh('ls -A /home')).toBe('.alice.handlerkit-removed\nbob\n');
-    await machine.sh('mv /root/userdel /usr/sbin/');
+    await machine.sh('mv /opt/userdel /usr/sbin/');
     expect((await remove()).message).toContain('its home /home/alice');
   });
 

@@ -22,16 +22,9 @@ import {
   parseStatus,
 } from '@handlerkit/sdk/contract';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import {
-  formatLauncher,
-  formatStopOrder,
-  LAUNCHER_FILE,
-  programFile,
-  SCRIPT_FILE,
-  STOP_ORDER_FILE,
-  type StopOrder,
-} from './launcher.ts';
+import { formatLauncher, LAUNCHER_FILE, programFile, SCRIPT_FILE } from './launcher.ts';
 import { hostArchitecture } from './runtime.ts';
+import { formatStopOrder, STOP_ORDER_FILE, type StopOrder } from './stop-order.ts';
 
 const works = (...argv: string[]): boolean => spawnSync(argv[0] ?? '', argv.slice(1)).status === 0;
 const shells = [['dash'], ['bash', '--posix'], ['bash'], ['busybox', 'sh']].filter((shell) =>

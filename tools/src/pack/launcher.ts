@@ -4,6 +4,7 @@
  * wherever it can: each other program costs about a millisecond, and minimal images have few.
  * Source: agent-contract 6.1 (how it is called), 6.3 (environment), 8.1, 8.4 (status files).
  */
+
 import { type Architecture, DETACH_WORD, type Runtime } from '@handlerkit/sdk';
 import {
   AGENT_VARIABLES,
@@ -14,32 +15,19 @@ import {
   HEARTBEAT_FILE,
   isFinal,
   OPERATION_TITLES,
-  type Operation,
   SETTINGS_SUFFIX,
   STATUS_FOLDER,
   STATUS_SUFFIX,
   STATUS_VALUES,
   type StatusValue,
 } from '@handlerkit/sdk/contract';
+import { STOP_ORDER_FILE } from './stop-order.ts';
 
 /** The launcher's place in the package. */
 export const LAUNCHER_FILE = 'bin/handler';
 
 /** The program's place in the package when Node runs it. */
 export const SCRIPT_FILE = `${LAUNCHER_FILE}.mjs`;
-
-/** File beside the handlers' folders in which {@link formatStopOrder} tells an inspectable launcher where to stop. */
-export const STOP_ORDER_FILE = '.handlerkit-inspect';
-
-/** That one operation stops at its first line until a debugger comes. It holds once. */
-export interface StopOrder {
-  readonly handlerName: string;
-  readonly operation: Operation;
-  /** Port on 127.0.0.1. */
-  readonly port: number;
-  /** Looked at for one of several configurations only. */
-  readonly extensionName: string;
-}
 
 export interface LauncherOptions {
   readonly handlerName: string;
@@ -69,11 +57,6 @@ export function formatLauncher(options: LauncherOptions): string {
   if (options.detached) parts.push(detachedEnable());
   parts.push('exec "$program" "$@"\n');
   return parts.join('\n');
-}
-
-/** The content of {@link STOP_ORDER_FILE}. */
-export function formatStopOrder({ handlerName, operation, port, extensionName }: StopOrder): string {
-  return `${handlerName} ${operation} ${port} ${extensionName}\n`;
 }
 
 /** What stands in the generated statuses for the values that the shell puts in. */

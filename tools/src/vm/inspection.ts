@@ -9,7 +9,7 @@ import { writeWholeFile } from '@handlerkit/sdk';
 import type { Operation } from '@handlerkit/sdk/contract';
 import { z } from 'zod';
 import { ToolError } from '../errors.ts';
-import { formatStopOrder, STOP_ORDER_FILE } from '../pack/launcher.ts';
+import { formatStopOrder, STOP_ORDER_FILE } from '../pack/stop-order.ts';
 import type { CommandContext } from '../tool-deps.ts';
 import type { LocalVm } from './local-vm.ts';
 import type { RelayWords } from './port-relay.ts';
