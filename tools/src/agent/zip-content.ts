@@ -12,6 +12,11 @@ import { text } from 'node:stream/consumers';
 import { constants, crc32, createInflateRaw } from 'node:zlib';
 import type { ZipRecord } from './zip-structure.ts';
 
+/** The Python of this machine cannot read the entry, or there is none; that of another machine may. */
+export class PythonLacking extends Error {
+  override readonly name = 'PythonLacking';
+}
+
 /** The compression methods that Python's zipfile knows, with the name of the module that each needs. */
 export const PYTHON_METHODS: ReadonlyMap<number, string> = new Map([
   [0, ''],
@@ -22,7 +27,7 @@ export const PYTHON_METHODS: ReadonlyMap<number, string> = new Map([
 
 /**
  * Gives the content of `record`, the entry with the number `index` in the directory of the zip `file`, in pieces. Throws an
- * error whose message says why the agent could not unpack it either, and the system's errors.
+ * error whose message says why the agent could not unpack it either, {@link PythonLacking}, and the system's errors.
  */
 export async function* readZipContent(
   file: string,
@@ -101,8 +106,9 @@ async function* readByPython(
     if (await ended) return;
     const reason = (await said).trim().split('\n').at(-1) ?? '';
     const what = `${name} needs the module ${module} of the Python that the agent runs with`;
-    if (reason === '') throw new Error(`${what}; there is no python3 here that could try it`);
-    throw new Error(`${what}; the one here says: ${reason}`);
+    if (reason === '') throw new PythonLacking(`${what}; there is no python3 here that could try it`);
+    const words = `${what}; the one here says: ${reason}`;
+    throw /missing|No module/.test(reason) ? new PythonLacking(words) : new Error(words);
   } finally {
     child.kill('SIGKILL');
   }

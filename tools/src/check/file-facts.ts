@@ -1,6 +1,6 @@
 /** Reads every content of a package once, in pieces, and keeps of each what the rules want to know. */
 import { type ElfFacts, isElf, readElf } from './elf.ts';
-import { DamagedContent, type PackedFile } from './packed-file.ts';
+import { DamagedContent, type PackedFile, UnreadContent } from './packed-file.ts';
 import { BEFORE_ANCHOR, BEHIND_ANCHOR, findSecrets } from './secret-patterns.ts';
 
 export interface FileFacts {
@@ -61,6 +61,7 @@ async function readFile(file: PackedFile): Promise<FileFacts> {
       tail = bytes.subarray(Math.max(0, bytes.length - BEFORE_ANCHOR - BEHIND_ANCHOR));
     }
   } catch (thrown) {
+    if (thrown instanceof UnreadContent) return without;
     if (!(thrown instanceof DamagedContent)) throw thrown;
     damage = thrown;
   }

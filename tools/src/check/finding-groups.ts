@@ -13,9 +13,11 @@ export function groupAlike(findings: readonly Finding[]): readonly (readonly Fin
   return [...groups.values()];
 }
 
-/** `a, b, c and 12 more`. */
-export function listPlaces(findings: readonly Finding[]): string {
-  const places = findings.map((one) => formatPlace(one).trim());
+/** `a, b, c and 12 more`; of places in the file of the finding `first`, which was named, only the path in it. */
+export function listPlaces(first: Finding, findings: readonly Finding[]): string {
+  const places = findings.map((one) =>
+    one.file === first.file && one.path !== undefined ? one.path : formatPlace(one).trim(),
+  );
   const shown = places.slice(0, MOST_PLACES).join(', ');
   return places.length > MOST_PLACES ? `${shown} and ${places.length - MOST_PLACES} more` : shown;
 }
@@ -30,7 +32,7 @@ export function formatPlace({ file, path }: Finding): string {
 export function describeFindings(findings: readonly Finding[]): readonly string[] {
   return groupAlike(findings).flatMap(([one, ...others]) => {
     if (one === undefined) return [];
-    const rest = others.length === 0 ? '' : ` The same: ${listPlaces(others)}.`;
+    const rest = others.length === 0 ? '' : ` The same: ${listPlaces(one, others)}.`;
     return [`${one.rule}: ${formatPlace(one)}${one.message}${rest}`];
   });
 }

@@ -13,7 +13,7 @@ export interface PackedFile {
   readonly mode: number | undefined;
   /**
    * The content in pieces, never more of them than `sizeBytes`; `undefined` when it cannot be read, which then is a finding
-   * already. Throws {@link DamagedContent}.
+   * already. Throws {@link DamagedContent} and {@link UnreadContent}.
    */
   readonly body: (() => AsyncIterable<Buffer>) | undefined;
 }
@@ -30,4 +30,9 @@ export class DamagedContent extends Error {
     super(message);
     this.isFatal = isFatal;
   }
+}
+
+/** The content cannot be read on this machine, which says nothing of the agent's. */
+export class UnreadContent extends Error {
+  override readonly name = 'UnreadContent';
 }

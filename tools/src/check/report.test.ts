@@ -43,4 +43,17 @@ describe('the report for people', () => {
     expect(lines.at(-1)).toBe('8 errors, 0 warnings, 0 notes');
     expect(report({ findings: findings.slice(0, 2) })).toContain('\n  The same: f1.\n');
   });
+
+  it('names a file once of which many places have something in common', () => {
+    const findings = ['a', 'b', 'c'].map((path) => ({
+      rule: 'command-file',
+      file: 'm.json',
+      path,
+      message: 'x.',
+    }));
+    expect(report({ findings }).split('\n').slice(2, 4)).toEqual([
+      'error command-file: m.json a x.',
+      '  The same: b, c.',
+    ]);
+  });
 });

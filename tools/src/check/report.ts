@@ -70,7 +70,7 @@ export function formatReport(report: CheckReport): string {
     for (const [one, ...others] of groupAlike(findings.filter(({ rule }) => severityOf(rule) === severity))) {
       if (one === undefined) continue;
       lines.push(`${severity} ${one.rule}: ${formatPlace(one)}${one.message}`);
-      if (others.length > 0) lines.push(`  The same: ${listPlaces(others)}.`);
+      if (others.length > 0) lines.push(`  The same: ${listPlaces(one, others)}.`);
       lines.push(`  ${ruleOf(one.rule).fix}`);
     }
   }

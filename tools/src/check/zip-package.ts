@@ -8,6 +8,7 @@ import { open } from 'node:fs/promises';
 import { PassThrough } from 'node:stream';
 import { crc32, createInflateRaw } from 'node:zlib';
 import { entryPath } from '../agent/package-unpack.ts';
+import { PythonLacking, readZipContent } from '../agent/zip-content.ts';
 import {
   NEWEST_ZIP_VERSION,
   readZipStructure,
@@ -15,7 +16,7 @@ import {
   type ZipStructure,
   ZipUnreadable,
 } from '../agent/zip-structure.ts';
-import { DamagedContent, type FileKind, type PackedFile } from './packed-file.ts';
+import { DamagedContent, type FileKind, type PackedFile, UnreadContent } from './packed-file.ts';
 import { type Finding, findingFor } from './rule.ts';
 
 const PYTHON = 'CPython Lib/zipfile; agent-contract 1.2, 1.3';
@@ -165,12 +166,13 @@ function isBomb(record: ZipRecord): boolean {
 
 function listFiles(file: string, { records }: ZipStructure): readonly PackedFile[] {
   const unread = records.reduce((sum, record) => sum + record.sizeBytes, 0) > MOST_BYTES;
-  return records.map((record) => {
+  return records.map((record, index) => {
+    const isPlain = record.method === 0 || record.method === 8;
     const isReadable =
       !unread &&
       !isBomb(record) &&
       !record.isEncrypted &&
-      (record.method === 0 || record.method === 8) &&
+      METHODS[record.method] !== undefined &&
       record.local?.isSameName === true;
     return {
       name: record.name,
@@ -178,7 +180,11 @@ function listFiles(file: string, { records }: ZipStructure): readonly PackedFile
       kind: kindOf(record),
       sizeBytes: record.sizeBytes,
       mode: record.mode === undefined ? undefined : record.mode & 0o7777,
-      body: isReadable ? () => readContent(file, record, record.local?.dataOffset ?? 0) : undefined,
+      body: !isReadable
+        ? undefined
+        : isPlain
+          ? () => readContent(file, record, record.local?.dataOffset ?? 0)
+          : () => readOptional(file, record, index),
     };
   });
 }
@@ -189,6 +195,18 @@ function kindOf({ name, mode = 0 }: ZipRecord): FileKind {
   if (type === 0o120000) return 'link';
   if (name.endsWith('/') || type === 0o040000) return 'folder';
   return type === 0 || type === 0o100000 ? 'file' : 'special';
+}
+
+/** What needs modules of Python. */
+async function* readOptional(file: string, record: ZipRecord, index: number): AsyncGenerator<Buffer> {
+  try {
+    yield* readZipContent(file, record, index);
+  } catch (thrown) {
+    if (!(thrown instanceof Error) || 'syscall' in thrown) throw thrown;
+    throw thrown instanceof PythonLacking
+      ? new UnreadContent(thrown.message)
+      : new DamagedContent('cannot be unpacked by Python, or has another checksum than the zip says');
+  }
 }
 
 async function* readContent(file: string, record: ZipRecord, start: number): AsyncGenerator<Buffer> {
