@@ -296,6 +296,11 @@ describe('a project', () => {
       'ships a manifest',
       () => project({ files: ['*.json'] }, { 'HandlerManifest.json': '[]' }),
     ],
+    [
+      ['project-name-case'],
+      'ships two files that pack refuses',
+      () => project({ files: ['*.txt'] }, { 'a.txt': '', 'A.txt': '' }),
+    ],
     [['secret-file'], 'ships its secrets', () => project({ files: ['.env'] }, { '.env': 'A=1' })],
     [
       ['script-crlf'],

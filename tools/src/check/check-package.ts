@@ -20,7 +20,7 @@ import { checkManifest, checkManifestPlaces, wrappedFinding } from './manifest-r
 import { checkNames } from './name-rules.ts';
 import type { PackedFile } from './packed-file.ts';
 import { checkPrograms, programMachines } from './program-rules.ts';
-import { checkProject, secondManifestFinding } from './project-rules.ts';
+import { asProjectFinding, checkProject, secondManifestFinding } from './project-rules.ts';
 import type { Finding } from './rule.ts';
 import { checkScripts } from './script-rules.ts';
 import { openZipPackage } from './zip-package.ts';
@@ -82,7 +82,7 @@ export async function checkProjectFiles(project: Project, signal?: AbortSignal):
   );
   return [
     ...second.map((file) => secondManifestFinding(file.name)),
-    ...checkNames(files),
+    ...checkNames(files).map(asProjectFinding),
     ...checkKinds(files),
     ...checkScripts(facts),
     ...checkContents(facts),

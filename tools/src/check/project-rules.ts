@@ -25,6 +25,13 @@ export const PROJECT_RULES = {
     source: 'agent-contract 1.3',
     fix: 'Take the file out of "files".',
   },
+  'project-name-case': {
+    severity: 'error',
+    reason:
+      'handlerkit pack refuses such names, because they become one file wherever the package is unpacked on Windows or macOS.',
+    source: 'sdk-anchors 5',
+    fix: 'Rename one of them, or take it out of "files".',
+  },
 } as const;
 
 /** Reads the project; what is wrong with it is a finding. Throws only what has nothing to do with the description. */
@@ -51,6 +58,11 @@ export async function checkProject(
 /** A file of the project that the package has from elsewhere. */
 export function secondManifestFinding(name: string): Finding {
   return finding('project-second-manifest', name, 'would be a second handler manifest.');
+}
+
+/** What is a trap in a package of others is refused in one of our own. */
+export function asProjectFinding(one: Finding): Finding {
+  return one.rule === 'name-case' ? finding('project-name-case', one.file, one.message) : one;
 }
 
 const finding = findingFor(PROJECT_RULES);
