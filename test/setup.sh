@@ -21,6 +21,7 @@ needs=(
   nft:nftables          # the firewalls that it opens
   iptables:iptables
   mkfs.ext4:e2fsprogs   # the disks that it checks
+  chromium:chromium     # the page of the local VM
 )
 
 missing=()

@@ -93,6 +93,8 @@ export function prepareForm({ onStart }) {
       follow();
       setText(problem, '');
       title.scrollIntoView();
+      path.value = '';
+      file.value = '';
       path.focus();
     },
   };
