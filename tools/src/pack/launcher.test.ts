@@ -383,7 +383,7 @@ describe.each(shells.map((shell) => ({ shell, title: shell.join(' ') })))('in $t
     writeFileSync(join(base, 'enable'), 'echo "$@" >ran');
     const minimal = join(parent, 'minimal');
     await mkdir(minimal);
-    for (const name of ['uname', 'date', 'ln', 'rm']) {
+    for (const name of ['uname', 'date', 'mv', 'rm']) {
       const real = execFileSync('sh', ['-c', `command -v ${name}`], { encoding: 'utf8' }).trim();
       writeFileSync(join(minimal, name), `#!/bin/sh\nexec ${real} "$@"\n`, { mode: 0o755 });
     }

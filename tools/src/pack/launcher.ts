@@ -225,8 +225,8 @@ write_heartbeat() (
 # Never replaces what the handler wrote in the meantime.
 first_heartbeat() (
   umask 077
-  set -C
-  { print_heartbeat >"$heartbeat"; } 2>/dev/null
+  { print_heartbeat >"$heartbeat.$$"; } 2>/dev/null && mv -n "$heartbeat.$$" "$heartbeat" 2>/dev/null
+  [ ! -e "$heartbeat.$$" ] || exec rm -f "$heartbeat.$$"
 )
 
 reason='The extension is starting'
@@ -338,9 +338,10 @@ function detachedEnable(): string {
   umask 077
   [ -d "$status_folder" ] || mkdir -p "$status_folder" 2>/dev/null || exit 0
   time=$(date -u +%Y-%m-%dT%H:%M:%SZ)
-  # Never replaces a status that the handler wrote in the meantime. The agent looks when it has the answer.
-  set -C
-  { printf '%s\\n' ${statusText('transitioning', 0, 'Enable in progress')} >"$status_file"; } 2>/dev/null
+  { printf '%s\\n' ${statusText('transitioning', 0, 'Enable in progress')} >"$temporary"; } 2>/dev/null || exit 0
+  # Whole for whoever reads it, and never in place of a status that the handler wrote in the meantime.
+  mv -n "$temporary" "$status_file" 2>/dev/null
+  [ ! -e "$temporary" ] || exec rm -f "$temporary"
 )
 
 if [ "$operation" = enable ]; then
@@ -366,8 +367,8 @@ fi
 }
 
 /**
- * A status as a word of the shell: the contract's text in quotes, with the variables in the places of the tokens. In one
- * line, which every shell writes with one call, so that nobody reads a part of it.
+ * A status as a word of the shell: the contract's text in quotes, with the variables in the places of the tokens, in one
+ * line.
  */
 function statusText(status: StatusValue, code: number, message: string): string {
   const text = formatStatus({
