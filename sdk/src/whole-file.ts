@@ -28,8 +28,8 @@ export interface WriteOptions {
   readonly durable?: boolean;
 }
 
-/** Replaces `path` by `text`. Throws the system's error; then the former file is untouched and no temporary one is left. */
-export function writeWholeFile(path: string, text: string, options: WriteOptions = {}): void {
+/** Replaces `path` by `text`, or by these bytes. Throws the system's error; then the former file is untouched and no temporary one is left. */
+export function writeWholeFile(path: string, text: string | Uint8Array, options: WriteOptions = {}): void {
   const temporary = `${path}.${process.pid}.tmp`;
   removeQuietly(temporary);
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;

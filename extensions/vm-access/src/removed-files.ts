@@ -138,7 +138,7 @@ function removeSmall({ host }: StepContext, path: string, undo: Undo): boolean {
   const real = host.path(path);
   const stats = lstatSync(real, { throwIfNoEntry: false });
   if (stats?.isFile() !== true) return false;
-  const content = readFileSync(real, 'utf8');
+  const content = readFileSync(real);
   undo.add(path, async () => {
     writeWholeFile(real, content);
     chownSync(real, stats.uid, stats.gid);

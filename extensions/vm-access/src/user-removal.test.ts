@@ -17,7 +17,7 @@ const MAKE_ALICE = `
   echo data >/home/alice/data; chown alice: /home/alice/data
   echo mail >/var/mail/alice; chown alice:mail /var/mail/alice
   mkdir -p /var/spool/cron/crontabs /var/spool/cron/atjobs
-  echo '* * * * * true' >/var/spool/cron/crontabs/alice; chmod 600 /var/spool/cron/crontabs/alice
+  printf '* * * * * true caf\\351\\n' >/var/spool/cron/crontabs/alice; chmod 600 /var/spool/cron/crontabs/alice
   chown alice /var/spool/cron/crontabs/alice
   echo job >/var/spool/cron/atjobs/a0001; chown alice /var/spool/cron/atjobs/a0001
   echo job >/var/spool/cron/atjobs/a0002; chown bob /var/spool/cron/atjobs/a0002
