@@ -154,5 +154,5 @@ function isGiven(value: string): boolean {
 }
 
 function refusal(reason: string, advice: string): Error {
-  return accessError('SSH_KEY_NOT_LOOKED_AT', `${reason}; ${advice}. Nothing was changed`);
+  return accessError('SSH_KEY_NOT_LOOKED_AT', `${reason}; ${advice}`);
 }
