@@ -126,6 +126,7 @@ async function makeAccount(
     `uid ${uid}`,
     `home ${home}${hadHome ? ', which was there' : ''}`,
     `shell ${shell}`,
+    ...(group === undefined ? [] : ['in the group of that name, which was there']),
     ...(expiration === undefined ? [] : [`expires on ${expiration.text}`]),
   ];
   return { ...report, changed: true, message: `made the account ${username} (${details.join(', ')})` };
