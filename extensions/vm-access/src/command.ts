@@ -27,7 +27,7 @@ export interface CommandOptions {
 export type RunCommand = (argv: readonly string[], options?: CommandOptions) => Promise<ExecResult>;
 
 /** Where systems keep their programs, in the order in which they are looked for. */
-export const PROGRAM_FOLDERS = [
+const PROGRAM_FOLDERS = [
   '/usr/sbin',
   '/usr/bin',
   '/sbin',

@@ -31,7 +31,7 @@ export interface ReadSshdOptions {
 }
 
 /** Where a user is taken to come from who is asked about: an address of no network of the VM, kept for documents. */
-export const PROBE_ADDRESS = '203.0.113.1';
+const PROBE_ADDRESS = '203.0.113.1';
 
 /**
  * Gives the configuration for `user` (there or not yet), default: root. `undefined`: sshd is not installed. Throws

@@ -25,7 +25,7 @@ export interface SshKey {
 }
 
 /** Keys that one setting may hold. */
-export const MOST_KEYS = 100;
+const MOST_KEYS = 100;
 
 /** Reads the text; each key comes once, in order. Throws `SSH_KEY_INVALID`, which shows nothing of the text. */
 export function parseSshKeys(text: string): readonly SshKey[] {

@@ -29,7 +29,7 @@ export interface PublicKeyFacts {
 }
 
 /** No sshd takes a shorter RSA key, whatever its configuration. */
-export const LEAST_RSA_BITS = 1024;
+const LEAST_RSA_BITS = 1024;
 
 /** Reads a key. Throws `SSH_KEY_INVALID` for what no sshd would take, with the reason; shows nothing of the key. */
 export function readPublicKey(blob: Uint8Array): PublicKeyFacts {

@@ -29,7 +29,7 @@ export function readListeningSockets(host: Host): readonly ListeningSocket[] {
 }
 
 /** Lines of `/proc/net/tcp` or `tcp6`; only those of sockets that listen. */
-export function parseSocketTable(text: string): readonly ListeningSocket[] {
+function parseSocketTable(text: string): readonly ListeningSocket[] {
   return text.split('\n').flatMap((line) => {
     const [, local = '', , state, , , , , , inode] = line.trim().split(/\s+/);
     const [address = '', end = ''] = local.split(':');

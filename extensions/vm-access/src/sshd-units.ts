@@ -43,7 +43,7 @@ export async function readSshdUnits(context: StepContext): Promise<SshdUnits> {
 }
 
 /** What `systemctl show` printed for several units; only those that are loaded, each once. */
-export function parseUnits(text: string): readonly SshdUnit[] {
+function parseUnits(text: string): readonly SshdUnit[] {
   const units = new Map<string, SshdUnit>();
   for (const block of text.split(/\n\s*\n/)) {
     const lines = block.split('\n').map((line) => line.trim());

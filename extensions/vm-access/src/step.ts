@@ -8,9 +8,7 @@ import type { Distro } from './distro.ts';
 import type { Undo } from './undo.ts';
 
 /** The steps, as the substatuses name them. */
-export const STEP_NAMES = ['account', 'password', 'ssh key', 'sudo', 'sshd', 'firewall', 'disk'] as const;
-/** One of {@link STEP_NAMES}. */
-export type StepName = (typeof STEP_NAMES)[number];
+export type StepName = 'account' | 'password' | 'ssh key' | 'sudo' | 'sshd' | 'firewall' | 'disk';
 
 /** What every step is given. */
 export interface StepContext {
