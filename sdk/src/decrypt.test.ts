@@ -68,6 +68,7 @@ async function expectUnreadable(decrypted: Promise<unknown>): Promise<void> {
     clarificationCode: -21,
     statusCode: -21,
     exitCode: 53,
+    substatus: [],
     cause: undefined,
     message:
       `the protected settings cannot be decrypted with the certificate ${own.thumbprint}; ` +
