@@ -1,5 +1,7 @@
 /** A file of rules that is loaded at boot: read, and replaced as a whole. */
 import { readFileSync } from 'node:fs';
+import { HandlerError } from '@handlerkit/sdk';
+import { accessError } from './errors.ts';
 import { writeSshdFile } from './sshd-files.ts';
 import type { StepContext } from './step.ts';
 import type { Undo } from './undo.ts';
@@ -13,7 +15,10 @@ export function readRulesFile(context: StepContext, file: string): string | unde
   }
 }
 
-/** Gives a file another text; mode, owner and label stay. What a link names is changed, not the link. */
+/**
+ * Gives a file another text; mode, owner and label stay. What a link names is changed, not the link. Throws
+ * `FIREWALL_NOT_OPENED`; then the file is untouched.
+ */
 export async function replaceRulesFile(
   context: StepContext,
   file: string,
@@ -21,8 +26,18 @@ export async function replaceRulesFile(
   undo: Undo,
 ): Promise<void> {
   const target = await followLinks(context, file);
-  undo.add(`the rules in ${file}`, () => writeSshdFile(context, target, texts.former));
-  await writeSshdFile(context, target, texts.next);
+  undo.add(`the rules in ${file}`, () => writeRulesFile(context, target, texts.former));
+  await writeRulesFile(context, target, texts.next);
+}
+
+/** Writes a file whole, as those of sshd are written. Throws `FIREWALL_NOT_OPENED`. */
+export async function writeRulesFile(context: StepContext, file: string, text: string): Promise<void> {
+  try {
+    await writeSshdFile(context, file, text);
+  } catch (thrown) {
+    if (!(thrown instanceof HandlerError) || thrown.code !== 'SSHD_FILE_NOT_WRITTEN') throw thrown;
+    throw accessError('FIREWALL_NOT_OPENED', thrown.message, { cause: thrown });
+  }
 }
 
 /** What is written in place of a link would be another file than the one that it names. */

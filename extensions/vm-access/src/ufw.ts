@@ -6,9 +6,8 @@
 import { findProgram } from './command.ts';
 import type { FirewallChange } from './firewall-change.ts';
 import { NO_CHANGE, namePorts, stillBlocked } from './firewall-change.ts';
-import { readRulesFile } from './firewall-file.ts';
+import { readRulesFile, writeRulesFile } from './firewall-file.ts';
 import { RULE_COMMENT } from './packet-rules.ts';
-import { writeSshdFile } from './sshd-files.ts';
 import type { StepContext } from './step.ts';
 import type { Undo } from './undo.ts';
 
@@ -105,7 +104,7 @@ function saveRules(context: StepContext, undo: Undo, ports: readonly number[]): 
     return text === undefined ? [] : [{ file, text }];
   });
   undo.add(`the rule for ${namePorts(ports)} in ufw`, async () => {
-    for (const { file, text } of saved) await writeSshdFile(context, file, text);
+    for (const { file, text } of saved) await writeRulesFile(context, file, text);
     await context.run(['ufw', 'reload'], { timeoutMs: LIMIT_MS });
   });
 }
