@@ -38,6 +38,22 @@ describe.skipIf(whyNoMachine('bookworm') !== undefined)('runAccountTool', () => 
     });
   }, 40_000);
 
+  it.each([
+    ['read-only', 'mount --bind /etc /etc; mount -o remount,ro,bind /etc', '/etc is read-only'],
+    [
+      'full',
+      'cp -a /etc /copy; mount -t tmpfs -o size=8m full /etc; cp -a /copy/. /etc; cat /dev/zero >/etc/zero || true',
+      'the disk with /etc is full',
+    ],
+  ])('takes a disk that is %s for no lock, and does not wait', async (_what, script, text) => {
+    await machine.sh(script);
+    const options = { lockWaitMs: 3_600_000 };
+    await expect(runAccountTool(machine.context, ['useradd', 'carol'], options)).rejects.toMatchObject({
+      code: 'COMMAND_FAILED',
+      message: expect.stringMatching(new RegExp(`^useradd cannot .*${text}.*try again$`)),
+    });
+  });
+
   it('tells any other failure at once, in the words of the program', async () => {
     await expect(runAccountTool(machine.context, ['usermod', '-c', 'x', 'bob'])).rejects.toMatchObject({
       code: 'COMMAND_FAILED',

@@ -2,6 +2,7 @@
  * Runs the programs that change users and groups (`useradd`, `usermod`, `chpasswd`…). They take turns with locks; a lock
  * that does not go away in a while becomes an error that says who holds it and what to do.
  */
+import { accessSync, constants, statfsSync } from 'node:fs';
 import type { ExecResult } from '@handlerkit/sdk';
 import { HandlerError, readTextIfThere } from '@handlerkit/sdk';
 import { accessError } from './errors.ts';
@@ -17,7 +18,10 @@ export interface AccountToolOptions {
   readonly lockWaitMs?: number;
 }
 
-/** Runs it, again and again while the files are locked. Throws `ACCOUNT_FILES_LOCKED` when they stay so. */
+/**
+ * Runs it, again and again while the files are locked. Throws `ACCOUNT_FILES_LOCKED` when they stay so, and at once
+ * `COMMAND_FAILED` when no lock can be made, because the disk is full or read-only.
+ */
 export async function runAccountTool(
   context: StepContext,
   argv: readonly string[],
@@ -30,6 +34,11 @@ export async function runAccountTool(
       return await context.run(argv, options);
     } catch (thrown) {
       if (!(thrown instanceof HandlerError) || !LOCKED.test(thrown.message)) throw thrown;
+      const obstacle = findObstacle(context);
+      if (obstacle !== undefined) {
+        const text = `${argv[0]} cannot change the users of the VM: ${obstacle}`;
+        throw accessError('COMMAND_FAILED', text, { cause: thrown });
+      }
       if (host.elapsedMs() >= deadline) {
         throw accessError('ACCOUNT_FILES_LOCKED', describeLock(context, argv[0] ?? ''), { cause: thrown });
       }
@@ -46,6 +55,21 @@ const LOCKED = /cannot lock|unable to lock|lock busy|existing lock file/i;
 const LOCK_FILES = ['passwd', 'shadow', 'group', 'gshadow', 'subuid', 'subgid'].map(
   (name) => `/etc/${name}.lock`,
 );
+
+/** Why nobody can write to `/etc`, which the programs call a lock, too. */
+function findObstacle({ host }: StepContext): string | undefined {
+  const folder = host.path('/etc');
+  try {
+    accessSync(folder, constants.W_OK);
+  } catch (thrown) {
+    if (thrown instanceof Error && 'code' in thrown && thrown.code === 'EROFS') {
+      return '/etc is read-only; look into the log of the kernel for errors of its disk, mount it writable and try again';
+    }
+  }
+  const { bfree, files, ffree } = statfsSync(folder);
+  const isFull = bfree === 0 || (files > 0 && ffree === 0);
+  return isFull ? 'the disk with /etc is full; make room on it and try again' : undefined;
+}
 
 function describeLock({ host }: StepContext, program: string): string {
   const held = LOCK_FILES.flatMap((path) => {
