@@ -103,6 +103,16 @@ describe.skipIf(reason !== undefined)('planSshdReset, with a real sshd', () => {
     expect(await values('passwordauthentication')).toEqual(['yes']);
   });
 
+  it('says which file cannot be written where the disk is read-only', async () => {
+    await machine.sh(
+      'mkdir /etc/ssh/.handlerkit-check; mount --bind /etc /etc; mount -o remount,ro,bind /etc',
+    );
+    await expect(planSshdReset(machine.context)).rejects.toMatchObject({
+      code: 'SSHD_FILE_NOT_WRITTEN',
+      message: expect.stringContaining('EROFS'),
+    });
+  });
+
   it('makes sshd read its file again when that is the default already', async () => {
     const [before] = findSshdListeners(machine.host);
     expect((await reset()).message).toMatch(

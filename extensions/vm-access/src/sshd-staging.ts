@@ -50,8 +50,8 @@ async function withStaged<T>(
   const { host } = context;
   const folder = join(SSH_FOLDER, '.handlerkit-check');
   // One of a killed run may lie there.
-  rmSync(host.path(folder), { recursive: true, force: true });
   try {
+    rmSync(host.path(folder), { recursive: true, force: true });
     mkdirSync(host.path(folder), { mode: 0o700 });
   } catch (thrown) {
     throw fileError(folder, thrown);

@@ -75,11 +75,18 @@ export async function writeSudoersFile(
   const before = readSudoersFile(context, path);
   const temporary = temporaryName(path);
   undo.add(`the rules of sudo in ${path}`, async () => {
-    rmSync(host.path(temporary), { force: true });
-    if (before === undefined) rmSync(host.path(path), { force: true });
+    removeIfThere(host.path(temporary));
+    if (before === undefined) removeIfThere(host.path(path));
     else putFile(context, path, before);
   });
-  putFile(context, temporary, { text: Buffer.from(text), mode: MODE, uid: 0, gid: 0 });
+  try {
+    putFile(context, temporary, { text: Buffer.from(text), mode: MODE, uid: 0, gid: 0 });
+  } catch (thrown) {
+    if (!(thrown instanceof Error) || !('code' in thrown)) throw thrown;
+    const why = `${path} cannot be written (${String(thrown.code)})`;
+    const advice = 'its disk may be full or read-only; mend that and try again';
+    throw accessError('SUDO_UNUSABLE', `${why}; ${advice}`, { cause: thrown });
+  }
   const fault = await askVisudo(context, ['-c', '-f', temporary]);
   if (fault !== undefined) {
     rmSync(host.path(temporary), { force: true });
@@ -154,10 +161,15 @@ function temporaryName(path: string): string {
   return posix.join(posix.dirname(path), `.${posix.basename(path)}.handlerkit-new`);
 }
 
+/** On a disk that is read-only even the removal of what is not there fails. */
+function removeIfThere(path: string): void {
+  if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) rmSync(path, { force: true });
+}
+
 function putFile({ host }: StepContext, path: string, { text, mode, uid, gid }: KeptFile): void {
   const target = host.path(path);
   const temporary = host.path(temporaryName(path));
-  rmSync(temporary, { force: true });
+  removeIfThere(temporary);
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   const file = openSync(temporary, flags, 0o400);
   try {

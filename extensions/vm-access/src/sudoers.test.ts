@@ -213,6 +213,15 @@ describe.skipIf(whyNoMachine('bookworm') !== undefined)('planSudo', () => {
     });
   });
 
+  it('says it where the disk is read-only, and has nothing to take back then', async () => {
+    await machine.sh('mount --bind /etc /etc; mount -o remount,ro,bind /etc');
+    await expect(give({ ...OLD, passwordless: true })).rejects.toMatchObject({
+      code: 'SUDO_UNUSABLE',
+      message: expect.stringMatching(/^\/etc\/sudoers\.d\/.*cannot be written \(EROFS\); .*try again$/),
+    });
+    expect(await machine.undo.rollBack()).toEqual([]);
+  });
+
   it('writes over what a run that was ended has left', async () => {
     machine.write(`${D}/.zz-vm-access-alice.handlerkit-new`, 'half a ru', 0o400);
     expect(await give({ ...NEW, hasPassword: false })).toMatchObject({ changed: true });
