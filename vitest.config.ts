@@ -10,7 +10,7 @@ const source = { resolve: { conditions }, ssr: { resolve: { conditions } } };
 const folder = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 const unit = (name: string, path: string) => ({
   ...source,
-  test: { name, root: folder(path), include: ['src/**/*.test.ts'], testTimeout: 30_000 },
+  test: { name, root: folder(path), include: ['src/**/*.test.ts'], testTimeout: 60_000 },
 });
 
 /** Its tests make VMs, too. */
@@ -46,8 +46,9 @@ export default defineConfig({
           globalSetup: ['./run-folder.ts', './bundled-tool.ts', './packed-zip.ts'],
           // Groups of cases about an agent, side by side in one file: each has a VM, and waits for its agent.
           maxConcurrency: 12,
-          testTimeout: 120_000,
-          hookTimeout: 180_000,
+          // Far from what a test takes: only a test that hangs should meet them, also on a busy machine.
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
         },
       },
     ],

@@ -9,6 +9,7 @@ import {
   lstatSync,
   mkdirSync,
   readdirSync,
+  readlinkSync,
   renameSync,
   rmdirSync,
   statSync,
@@ -36,7 +37,7 @@ export function readHomeState(
 ): HomeState {
   const stats = home.startsWith('/') ? statFollowed(context, home) : undefined;
   if (stats?.isDirectory() === true && stats.uid === uid) return 'right';
-  if (isSystemPath(home)) return 'system';
+  if (isSystemPath(home) || isSystemPath(realPathOf(context, home))) return 'system';
   if (stats === undefined) return 'missing';
   if (!stats.isDirectory()) return 'not a folder';
   if (stats.uid !== 0) return 'foreign';
@@ -130,6 +131,28 @@ function statFollowed({ host }: StepContext, path: string): Stats | undefined {
     return undefined;
   }
 }
+
+/** Where a path of the VM leads when its links are followed; what is not there stays as it is named. */
+function realPathOf({ host }: StepContext, path: string): string {
+  let rest = path.split('/').filter(Boolean);
+  let at = '/';
+  for (let links = 0; rest.length > 0; ) {
+    const [name = '', ...behind] = rest;
+    const next = posix.join(at, name);
+    rest = behind;
+    if (lstatSync(host.path(next), { throwIfNoEntry: false })?.isSymbolicLink() !== true) at = next;
+    else if (++links > MOST_LINKS) return path;
+    else {
+      const target = readlinkSync(host.path(next));
+      rest = [...target.split('/').filter(Boolean), ...behind];
+      if (target.startsWith('/')) at = '/';
+    }
+  }
+  return at;
+}
+
+/** As many as the kernel follows. Source: path_resolution(7). */
+const MOST_LINKS = 40;
 
 function describeObstacle({ host }: StepContext, stats: Stats): string | undefined {
   if (stats.isSymbolicLink()) return 'is a link';

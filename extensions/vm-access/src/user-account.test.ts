@@ -162,6 +162,11 @@ describe.skipIf(reason !== undefined)('planAccount for an account that is there'
   it.each([
     ['of the system', 'usermod -d /nonexistent alice', /\/nonexistent, is a folder of the system/],
     ['that is everything', 'usermod -d / alice', /the home of alice, \/, is a folder of the system/],
+    [
+      'that leads to one of the system',
+      'rm -r /home/alice; ln -s /etc /home/alice',
+      /is a folder of the system/,
+    ],
     ["that is another user's", 'useradd -m bob; usermod -d /home/bob alice', /belongs to another user/],
     ['that is no folder', 'rm -r /home/alice; echo x >/home/alice', /is no folder/],
   ])('refuses a key for a home %s, and only warns for a password', async (_what, commands, message) => {
