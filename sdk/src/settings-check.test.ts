@@ -388,7 +388,8 @@ describe('limits', () => {
   it('judges 10 MB in bounded time, right or wrong', async () => {
     const numbers = { list: Array.from({ length: 1_500_000 }, (_, index) => index) };
     const texts = { list: Array.from({ length: 400_000 }, (_, index) => `secret-${index}-value`) };
-    const started = performance.now();
+    // Of the processor, since the machine may be busy.
+    const started = process.cpuUsage();
     expect(
       (await checkSettings({ public: list }, { public: numbers, protected: {} })).settings,
     ).toBeDefined();
@@ -398,7 +399,8 @@ describe('limits', () => {
     expect(await problemOf({ public: long }, { x: 'hunter2 '.repeat(1_250_000) })).toBe(
       'publicSettings.x: is not accepted',
     );
-    expect(performance.now() - started).toBeLessThan(15_000);
+    const { user, system } = process.cpuUsage(started);
+    expect((user + system) / 1000).toBeLessThan(15_000);
   }, 60_000);
 
   it('says that the schema failed, and not what it threw', async () => {
