@@ -118,12 +118,14 @@ async function unpack(project: string, folder: string, runtime = 'bun'): Promise
   return folder;
 }
 
-/** The rows whose difference to /bin/true is the launcher. */
+/**
+ * The rows whose difference to /bin/true is the launcher. Not both at once: the agent calls install or update, through
+ * the same launcher, before it ever calls enable.
+ */
 const LAUNCHER_ROWS = [
   'launcher and /bin/true',
   'launcher, the first time',
   'launcher, detached enable',
-  'launcher, both',
 ] as const;
 
 /** What is left is the runtime's own start. */

@@ -11,16 +11,14 @@ import {
   CONFIG_FOLDER,
   EXIT_CODES,
   formatHeartbeat,
-  formatStatus,
   HEARTBEAT_FILE,
   isFinal,
-  OPERATION_TITLES,
   SETTINGS_SUFFIX,
   STATUS_FOLDER,
   STATUS_SUFFIX,
   STATUS_VALUES,
-  type StatusValue,
 } from '@handlerkit/sdk/contract';
+import { quote, REASON_TOKEN, statusFormat, statusText, toLine } from './launcher-texts.ts';
 import { STOP_ORDER_FILE } from './stop-order.ts';
 
 /** The launcher's place in the package. */
@@ -58,10 +56,6 @@ export function formatLauncher(options: LauncherOptions): string {
   parts.push('exec "$program" "$@"\n');
   return parts.join('\n');
 }
-
-/** What stands in the generated statuses for the values that the shell puts in. */
-const TIME_TOKEN = '1970-01-01T00:00:00Z';
-const REASON_TOKEN = '@REASON@';
 
 /** `uname -m` and the dynamic loader (the interpreter that the program's ELF header names) of each architecture. */
 const MACHINES: Readonly<Record<Architecture, { names: string; loader: string }>> = {
@@ -334,58 +328,41 @@ set -- \${inspect:+"$inspect"} ${script} "$@"
  * the handler is told by the claim: who removes it starts the handler, so it is started once.
  */
 function detachedEnable(): string {
-  return `placeholder() (
-  umask 077
-  [ -d "$status_folder" ] || mkdir -p "$status_folder" 2>/dev/null || exit 0
-  time=$(date -u +%Y-%m-%dT%H:%M:%SZ)
-  { printf '%s\\n' ${statusText('transitioning', 0, 'Enable in progress')} >"$temporary"; } 2>/dev/null || exit 0
-  # Whole for whoever reads it, and never in place of a status that the handler wrote in the meantime.
-  mv -n "$temporary" "$status_file" 2>/dev/null
-  [ ! -e "$temporary" ] || exec rm -f "$temporary"
-)
+  return `placeholder() {
+  [ -d "$status_folder" ] || (umask 077 && mkdir -p "$status_folder") 2>/dev/null || return
+  # The whole status is the format of date: one program less.
+  { (umask 077 && exec date -u ${statusFormat('transitioning', 0, 'Enable in progress')} >"$temporary"); } 2>/dev/null || return
+  # Whole for whoever reads it, and never in place of a status that another run wrote in the meantime.
+  ln "$temporary" "$status_file" 2>/dev/null || [ -e "$status_file" ] || mv -n "$temporary" "$status_file" 2>/dev/null
+}
 
 if [ "$operation" = enable ]; then
   detach=
+  temporary=
   command -v setsid >/dev/null 2>&1 || detach=${DETACH_WORD}
   find_sequence && [ ! -e "$status_file" ] && placeholder
-  [ -n "$detach" ] && exec "$program" "$@" "$detach"
+  if [ -n "$detach" ]; then
+    [ ! -e "$temporary" ] || rm -f "$temporary"
+    exec "$program" "$@" "$detach"
+  fi
   claim=$base/.start.$$
   if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null 2>&1 && { printf '' >"$claim"; } 2>/dev/null; then
     # shellcheck disable=SC2016 # the inner shells expand these
     setsid /bin/sh -c '
       claim=$1
-      shift
+      [ ! -e "$2" ] || rm -f "$2"
+      shift 2
       systemd-run --scope --quiet --collect --no-ask-password -- /bin/sh -c "rm \\"\\$0\\" && exec setsid \\"\\$@\\"" "$claim" "$@"
       rm "$claim" && exec "$@"
-    ' "$0" "$claim" "$program" "$@" </dev/null >/dev/null 2>&1 &
+    ' "$0" "$claim" "$temporary" "$program" "$@" </dev/null >/dev/null 2>&1 &
   else
-    setsid "$program" "$@" </dev/null >/dev/null 2>&1 &
+    {
+      # The agent does not wait for this one.
+      [ ! -e "$temporary" ] || rm -f "$temporary"
+      exec setsid "$program" "$@"
+    } </dev/null >/dev/null 2>&1 &
   fi
   exit 0
 fi
 `;
-}
-
-/**
- * A status as a word of the shell: the contract's text in quotes, with the variables in the places of the tokens, in one
- * line.
- */
-function statusText(status: StatusValue, code: number, message: string): string {
-  const text = formatStatus({
-    operation: OPERATION_TITLES.enable,
-    status,
-    code,
-    message,
-    substatus: [],
-    time: TIME_TOKEN,
-  });
-  return quote(toLine(text)).replaceAll(TIME_TOKEN, `'"$time"'`).replaceAll(REASON_TOKEN, `'"$reason"'`);
-}
-
-function toLine(json: string): string {
-  return JSON.stringify(JSON.parse(json));
-}
-
-function quote(text: string): string {
-  return `'${text.replaceAll("'", `'\\''`)}'`;
 }
