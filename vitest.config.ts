@@ -42,7 +42,7 @@ export default defineConfig({
         test: {
           name: 'black-box',
           root: folder('test'),
-          include: ['{conformance,docs,e2e,systems,vm-access}/**/*.test.ts'],
+          include: ['{conformance,docs,e2e,reliability,systems,vm-access}/**/*.test.ts'],
           globalSetup: ['./run-folder.ts', './bundled-tool.ts', './packed-zip.ts'],
           // Groups of cases about an agent, side by side in one file: each has a VM, and waits for its agent.
           maxConcurrency: 12,

@@ -34,21 +34,30 @@ const EXTENSIONS = {
 export async function setup(project: TestProject): Promise<() => void> {
   const folder = mkdtempSync(join(tmpdir(), 'handlerkit-packed-'));
   const remove = (): void => rmSync(folder, { recursive: true, force: true });
-  const packOne = async (name: keyof typeof EXTENSIONS): Promise<void> => {
+  try {
+    const zips = await packZips(folder);
+    for (const name of NAMES) project.provide(name, zips[name]);
+    return remove;
+  } catch (error) {
+    remove();
+    throw error;
+  }
+}
+
+/** Packs all of them into a folder; gives the paths. Rejects when one cannot be packed, after the others have ended. */
+export async function packZips(folder: string): Promise<Record<keyof typeof EXTENSIONS, string>> {
+  const packOne = async (name: keyof typeof EXTENSIONS): Promise<string> => {
     const zip = join(folder, `${name}.zip`);
     const architecture = process.arch === 'arm64' ? 'arm64' : 'x64';
     const options = ['--architectures', architecture, '--out', zip, '--quiet'];
     const { exitCode, stderr } = await runHandlerkit(['pack', EXTENSIONS[name], ...options]);
     if (exitCode !== 0) throw new Error(`${EXTENSIONS[name]} could not be packed:\n${stderr}`);
-    project.provide(name, zip);
+    return zip;
   };
-  const results = await Promise.allSettled(
-    (['customScriptZip', 'vmAccessZip', 'probeZip', 'detachedProbeZip', 'daemonProbeZip'] as const).map(
-      packOne,
-    ),
-  );
-  const failed = results.find((result) => result.status === 'rejected');
-  if (failed === undefined) return remove;
-  remove();
-  throw failed.reason;
+  const packing = NAMES.map((name) => [name, packOne(name)] as const);
+  await Promise.allSettled(packing.map(([, zip]) => zip));
+  const entries = await Promise.all(packing.map(async ([name, zip]) => [name, await zip] as const));
+  return Object.fromEntries(entries) as Record<keyof typeof EXTENSIONS, string>;
 }
+
+const NAMES = ['customScriptZip', 'vmAccessZip', 'probeZip', 'detachedProbeZip', 'daemonProbeZip'] as const;

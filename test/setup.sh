@@ -21,6 +21,8 @@ needs=(
   nft:nftables          # the firewalls that it opens
   iptables:iptables
   mkfs.ext4:e2fsprogs   # the disks that it checks
+  strace:strace         # a kill at a chosen system call
+  faketime:faketime     # a clock that jumps
   chromium:chromium     # the page of the local VM
 )
 

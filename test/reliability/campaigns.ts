@@ -1,0 +1,4 @@
+/** All campaigns, in the order in which they are carried out. */
+import type { Campaign } from './campaign.ts';
+
+export const CAMPAIGNS: readonly Campaign[] = [];
