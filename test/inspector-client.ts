@@ -14,7 +14,7 @@ export interface InspectorEvent {
 export interface Inspector {
   /** Sends a command; gives its result. Rejects with the inspector's own words. */
   send(method: string, params?: object): Promise<Readonly<Record<string, unknown>>>;
-  /** The first event of that name that `matches` and has come since the last one that was asked for, or comes. */
+  /** The first event of that name that `matches` and was not given yet, or the next that comes. */
   next(
     method: string,
     matches?: (params: InspectorEvent['params']) => boolean,
@@ -53,6 +53,7 @@ export async function connectInspector(address: string): Promise<Inspector> {
   });
   return {
     send(method, params = {}) {
+      if (isClosed) return Promise.reject(new Error('the inspector has closed the connection'));
       id++;
       const answer = new Promise<Readonly<Record<string, unknown>>>((resolve, reject) => {
         answers.set(id, { resolve: (value) => resolve({ ...value }), reject });
@@ -63,8 +64,11 @@ export async function connectInspector(address: string): Promise<Inspector> {
     async next(method, matches = () => true) {
       for (;;) {
         const at = events.findIndex((event) => event.method === method && matches(event.params));
-        const found = events.splice(0, at + 1).at(-1);
-        if (found !== undefined) return found.params;
+        const found = events[at];
+        if (found !== undefined) {
+          events.splice(at, 1);
+          return found.params;
+        }
         if (isClosed) throw new Error(`no ${method} came before the inspector closed the connection`);
         await new Promise<void>((resolve) => {
           wake = resolve;
