@@ -42,7 +42,7 @@ export interface SystemRoot {
   remove(): void;
 }
 
-/** What the launcher uses besides the shell's own commands, and cat for the commands of the tests. */
+/** What the launcher uses besides the shell's own commands, and cat for the commands of the tests. Not ln, which mv stands in for. */
 export const LEAST_PROGRAMS = ['sh', 'uname', 'date', 'rm', 'mkdir', 'mv', 'setsid', 'cat'];
 
 /** Folder of the unpacked packages, which are fetched when they are not there, or why there is none. */
