@@ -20,6 +20,11 @@ export function isUnknownAuthority(code: string): boolean {
   return UNKNOWN_AUTHORITY.has(code);
 }
 
+/** No TLS came about: another protocol, another version of it, or a certificate that the server wants of its client. */
+export function isHandshakeCode(code: string): boolean {
+  return code === 'EPROTO' || code.startsWith('ERR_SSL_');
+}
+
 export function isTimeoutCode(code: string): boolean {
   return code === 'ETIMEDOUT' || (code.startsWith('UND_ERR_') && code.endsWith('_TIMEOUT'));
 }
@@ -36,6 +41,9 @@ export function isDecodingCode(code: string): boolean {
 
 /** What a code says to a person. */
 export function describeTransportCode(code: string): string {
+  if (isHandshakeCode(code)) {
+    return 'the other side speaks no TLS that this program knows, 1.2 or later, or asks for a certificate of its client';
+  }
   return CODE_WORDS[code] ?? 'the connection failed';
 }
 
@@ -51,6 +59,7 @@ const MALFORMED_ANSWER: ReadonlySet<string> = new Set([
   'Malformed_HTTP_Response',
   'InvalidContentLength',
   'UnsupportedTransferEncoding',
+  'UnrequestedUpgrade',
   'UND_ERR_HEADERS_OVERFLOW',
   'HPE_HEADER_OVERFLOW',
   'HPE_INVALID_HEADER_TOKEN',
@@ -67,5 +76,7 @@ const CODE_WORDS: Readonly<Record<string, string>> = {
   EAI_AGAIN: 'the name cannot be resolved at the moment',
   EHOSTUNREACH: 'there is no route to the host',
   ENETUNREACH: 'the network is unreachable',
+  EACCES: 'a rule of this machine forbids the connection',
+  EPERM: 'a rule of this machine forbids the connection',
   ERR_PROXY_TUNNEL: 'the proxy does not let the request through',
 };

@@ -3,6 +3,7 @@
  * body while watching for silence; checks length and checksums. Source: docs-and-reliability A24 to A26.
  */
 import type { Host } from '../host.ts';
+import { chooseProxy } from '../proxy.ts';
 import {
   bodyFailure,
   diskFailure,
@@ -112,7 +113,9 @@ export async function tryDownload(
     await check(request, part, state, stop.signal);
   } catch (thrown) {
     if (stop.signal.aborted) throw stop.signal.reason;
-    throw thrown instanceof FailedAttempt ? thrown : transportFailure(thrown, at, during);
+    throw thrown instanceof FailedAttempt
+      ? thrown
+      : transportFailure(thrown, at, during, chooseProxy(request.url, host.env)?.host);
   } finally {
     clearTimeout(timer);
     signal.removeEventListener('abort', onAbort);
@@ -151,7 +154,7 @@ async function begin(
     await onDisk(request, () => part.restart());
   } else {
     await discard(response);
-    throw refusalOf(response, at, host.now().getTime());
+    throw refusalOf(response, request.url, host.now().getTime());
   }
   const problem = await sizeProblem(request, state);
   if (problem === undefined) return;

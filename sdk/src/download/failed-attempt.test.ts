@@ -37,6 +37,19 @@ describe('a failed connection', () => {
       'once',
       'cannot connect to h: the proxy does not let the request through (ERR_PROXY_TUNNEL)',
     ],
+    ...['EPROTO', 'ERR_SSL_WRONG_VERSION_NUMBER'].map(
+      (code): [string, 'request', 'transport', 'once', string] => [
+        ...([code, 'request', 'transport', 'once'] as const),
+        `cannot connect to h: the other side speaks no TLS that this program knows, 1.2 or later, or asks for a certificate of its client (${code})`,
+      ],
+    ),
+    [
+      'EACCES',
+      'request',
+      'transport',
+      'always',
+      'cannot connect to h: a rule of this machine forbids the connection (EACCES)',
+    ],
     ['ETIMEDOUT', 'request', 'timeout', 'always', 'h: no answer (ETIMEDOUT)'],
     ['UND_ERR_CONNECT_TIMEOUT', 'request', 'timeout', 'always', 'h: no answer (UND_ERR_CONNECT_TIMEOUT)'],
     [
@@ -59,14 +72,23 @@ describe('a failed connection', () => {
       'once',
       'the response from h cannot be unpacked (Z_BUF_ERROR); correct the content encoding that the server names',
     ],
-    ...['Malformed_HTTP_Response', 'UND_ERR_HEADERS_OVERFLOW', 'HPE_INVALID_CONTENT_LENGTH'].map(
-      (code): [string, 'request', 'transport', 'never', string] => [
-        ...([code, 'request', 'transport', 'never'] as const),
-        `the answer of h is no valid HTTP or has too large headers (${code}); check the server and the URL`,
-      ],
-    ),
+    ...[
+      'Malformed_HTTP_Response',
+      'UnrequestedUpgrade',
+      'UND_ERR_HEADERS_OVERFLOW',
+      'HPE_INVALID_CONTENT_LENGTH',
+    ].map((code): [string, 'request', 'transport', 'never', string] => [
+      ...([code, 'request', 'transport', 'never'] as const),
+      `the answer of h is no valid HTTP or has too large headers (${code}); check the server and the URL`,
+    ]),
   ])('%s in the %s is of the kind %s and tried again: %s', (code, during, kind, retry, detail) => {
     expect(transportFailure(failed(code), 'h', during)).toMatchObject({ details: { kind, detail }, retry });
+  });
+
+  it('names the proxy, which may be the one that cannot be reached', () => {
+    expect(transportFailure(failed('ECONNREFUSED'), 'h', 'request', 'p:8080').message).toBe(
+      'cannot connect to h through the proxy p:8080: the connection was refused (ECONNREFUSED)',
+    );
   });
 
   it.each([
@@ -80,11 +102,27 @@ describe('a failed connection', () => {
 
 it('a request id of the service is named only when it is well-formed', () => {
   const answer = (id: string) => new Response(null, { status: 404, headers: { 'x-ms-request-id': id } });
-  expect(refusalOf(answer('ab-12'), 'h', 0).details).toMatchObject({
+  expect(refusalOf(answer('ab-12'), new URL('http://h/'), 0).details).toMatchObject({
     serviceRequestId: 'ab-12',
     detail: 'h answered 404; check that the file exists (service request ID: ab-12)',
   });
-  expect(refusalOf(answer('a b'), 'h', 0).details.serviceRequestId).toBeUndefined();
+  expect(refusalOf(answer('a b'), new URL('http://h/'), 0).details.serviceRequestId).toBeUndefined();
+});
+
+it.each([
+  ['Nothing here', 'Nothing here'],
+  ['no /a?b=1&sig=can%2Bary here', ''],
+  ['can+ary', ''],
+  [`${'long '.repeat(19)}can+ary`, ''],
+  ['x'.repeat(200), 'x'.repeat(100)],
+])('of the reason %j is shown %j', (statusText, shown) => {
+  const { details } = refusalOf(
+    new Response(null, { status: 404, statusText }),
+    new URL('http://h/a?b=1&sig=can%2Bary'),
+    0,
+  );
+  expect(details.statusText).toBe(shown);
+  expect(details.detail).toBe(`h answered ${`404 ${shown}`.trim()}; check that the file exists`);
 });
 
 it.each<[string, DownloadFailureKind]>([

@@ -4,6 +4,7 @@ import { parseRetryAfter, TRANSIENT_STATUS } from '../retry-schedule.ts';
 import {
   describeTransportCode,
   isDecodingCode,
+  isHandshakeCode,
   isMalformedAnswer,
   isTimeoutCode,
   isTrustCode,
@@ -29,10 +30,11 @@ export class FailedAttempt extends Error {
   }
 }
 
-/** What an answer that is no file means. */
-export function refusalOf(response: Response, host: string, nowMs: number): FailedAttempt {
+/** What an answer to `url` that is no file means. */
+export function refusalOf(response: Response, url: URL, nowMs: number): FailedAttempt {
   const { status } = response;
-  const statusText = response.statusText.slice(0, 100);
+  const { host } = url;
+  const statusText = shownReason(response.statusText, url);
   const requestId = /^[\w-]{1,64}$/.exec(response.headers.get('x-ms-request-id') ?? '')?.[0];
   const answer = `${host} answered ${`${status} ${statusText}`.trim()}`;
   const suffix = requestId === undefined ? '' : ` (service request ID: ${requestId})`;
@@ -50,8 +52,16 @@ export function refusalOf(response: Response, host: string, nowMs: number): Fail
   );
 }
 
-/** What a connection that failed means; `thrown` is what `fetch` or the body's reader threw. */
-export function transportFailure(thrown: unknown, host: string, during: 'request' | 'body'): FailedAttempt {
+/**
+ * What a connection that failed means; `thrown` is what `fetch` or the body's reader threw, `proxyHost` the proxy that the
+ * request went through.
+ */
+export function transportFailure(
+  thrown: unknown,
+  host: string,
+  during: 'request' | 'body',
+  proxyHost?: string,
+): FailedAttempt {
   const code = transportCode(thrown);
   if (isTimeoutCode(code)) return timeoutFailure(host, `no answer (${code})`, 'always');
   if (isDecodingCode(code)) {
@@ -71,9 +81,10 @@ export function transportFailure(thrown: unknown, host: string, during: 'request
   const isTrust = isTrustCode(code);
   const detail = isTrust
     ? `the certificate of ${host} is not trusted by this VM (${code})`
-    : `cannot connect to ${host}: ${describeTransportCode(code)} (${code})`;
-  // A proxy that refuses will seldom change its mind; bun does not tell its status.
-  const retry = isTrust ? 'never' : code === 'ERR_PROXY_TUNNEL' ? 'once' : 'always';
+    : `cannot connect to ${host}${proxyHost === undefined ? '' : ` through the proxy ${proxyHost}`}: ${describeTransportCode(code)} (${code})`;
+  // A proxy that refuses, and a server of another TLS, will seldom change their mind; bun does not tell a proxy's status.
+  const isSettled = code === 'ERR_PROXY_TUNNEL' || isHandshakeCode(code);
+  const retry = isTrust ? 'never' : isSettled ? 'once' : 'always';
   return new FailedAttempt({ kind: 'transport', host, detail }, retry);
 }
 
@@ -95,6 +106,18 @@ export function diskFailure(thrown: unknown, host: string, target: string): Fail
   return new FailedAttempt({ kind: isFull ? 'no-space' : 'disk', host, detail, cause: thrown }, 'never');
 }
 
+/** What the server says beside the number, unless it repeats what the URL holds of secrets. */
+function shownReason(reason: string, url: URL): string {
+  const secrets = [url.password, ...url.searchParams.values()].filter(
+    ({ length }) => length >= SECRET_LENGTH,
+  );
+  const isTold = [...secrets, ...secrets.map(encodeURIComponent)].some((secret) => reason.includes(secret));
+  return isTold ? '' : reason.slice(0, 100);
+}
+
+/** A shorter value of a query is no secret, and in a reason by chance. */
+const SECRET_LENGTH = 6;
+
 const ADVICE: Readonly<Record<number, string>> = {
   400: 'check the form of the URL',
   401: 'check that the URL or the credentials grant access',
@@ -103,4 +126,5 @@ const ADVICE: Readonly<Record<number, string>> = {
   407: 'check the user name and password of the proxy',
   409: 'check that public access to the file is allowed',
   410: 'check that the file exists',
+  511: 'the network wants to be signed in to before it lets requests through',
 };
