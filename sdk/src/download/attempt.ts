@@ -16,7 +16,7 @@ import type { FreeSpace, SpaceClaim } from './free-space.ts';
 import type { PartFile } from './part-file.ts';
 import { discard, requestFile } from './redirects.ts';
 import type { ResumePoint } from './resume.ts';
-import { announcedLength, rangeHeaders, resumePointOf, totalOfRest } from './resume.ts';
+import { announcedLength, isPackedForTransfer, rangeHeaders, resumePointOf, totalOfRest } from './resume.ts';
 import { writeBody } from './write-body.ts';
 
 export interface AttemptRequest {
@@ -134,6 +134,11 @@ async function begin(
 ): Promise<void> {
   const { headers, status } = response;
   const at = request.url.host;
+  if ((status === 200 || status === 206) && isPackedForTransfer(headers)) {
+    await discard(response);
+    const detail = `the answer of ${at} is packed for its way in a form that nobody asked for; check the server and what lies between`;
+    throw bodyFailure(at, detail, 'never');
+  }
   if (isRest && (status === 206 || status === 416)) {
     const total =
       status === 206 && state.point !== undefined

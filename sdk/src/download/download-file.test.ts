@@ -182,6 +182,8 @@ describe('a download that heals', () => {
   });
 });
 
+const LAST_CHUNK = Buffer.from('\r\n0\r\n\r\n');
+
 describe('a download that fails', () => {
   it('is given up after seven tries, with the last problem', async () => {
     const { url, seen } = await serve(
@@ -226,6 +228,18 @@ describe('a download that fails', () => {
     expect(seen).toHaveLength(1);
     expect(await failureOf(get(url))).toMatchObject({ kind: 'transport' });
     expect([seen.length, pauses]).toEqual([2, []]);
+  });
+
+  it('a body that is packed for its way is not taken for the file', async () => {
+    const { url, seen } = await serve((_, { socket }) => {
+      const packed = gzipSync('hello');
+      const head = 'HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n';
+      socket?.write(
+        Buffer.concat([Buffer.from(`${head}${packed.length.toString(16)}\r\n`), packed, LAST_CHUNK]),
+      );
+    });
+    expect(await failureOf(get(url))).toMatchObject({ kind: 'body' });
+    expect(seen).toHaveLength(1);
   });
 
   it('a wrong checksum of the caller is an error at once, of the server after a second try', async () => {

@@ -79,7 +79,8 @@ export interface DownloadedFile {
 /**
  * Downloads `request.url` to `request.target`. Throws a {@link DownloadError} of the last try's problem, or the reason of
  * `signal`; then no temporary file is left and a former target is untouched. No text holds more of the URL than its host.
- * Does not make the folder, unpack, or refuse a host: a URL that others may choose is the caller's to check.
+ * Does not make the folder, unpack, or refuse a host: a URL that others may choose is the caller's to check. A body that
+ * comes with neither a length nor chunks ends with its connection; whether that was its end, only a checksum tells.
  */
 export async function downloadFile(host: Host, request: DownloadRequest): Promise<DownloadedFile> {
   const { target, signal } = request;

@@ -53,6 +53,12 @@ export function announcedLength(headers: Headers): number | undefined {
   return Number(text);
 }
 
+/** True for a body in another form than chunks, which no runtime unpacks: it would be taken for the file. */
+export function isPackedForTransfer(headers: Headers): boolean {
+  const transfer = headers.get('transfer-encoding');
+  return transfer !== null && !/^(?:chunked|identity)?$/i.test(transfer.trim());
+}
+
 function isEncoded(headers: Headers): boolean {
   return (headers.get('content-encoding') ?? 'identity').trim().toLowerCase() !== 'identity';
 }
