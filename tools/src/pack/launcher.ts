@@ -159,7 +159,8 @@ find_sequence() {
   done
   status_folder=$base/${STATUS_FOLDER}
   status_file=$status_folder/$prefix$sequence${STATUS_SUFFIX}
-  temporary=$status_folder/.launcher.$$
+  # As the program names its own, so that the next enable removes what a kill leaves of it.
+  temporary=$status_file.$$.tmp
 }
 `;
 
@@ -213,14 +214,14 @@ print_heartbeat() {
 
 write_heartbeat() (
   umask 077
-  { print_heartbeat >"$heartbeat.$$"; } 2>/dev/null && exec mv -f "$heartbeat.$$" "$heartbeat"
+  { print_heartbeat >"$heartbeat.$$.tmp"; } 2>/dev/null && exec mv -f "$heartbeat.$$.tmp" "$heartbeat"
 )
 
 # Never replaces what the handler wrote in the meantime.
 first_heartbeat() (
   umask 077
-  { print_heartbeat >"$heartbeat.$$"; } 2>/dev/null && mv -n "$heartbeat.$$" "$heartbeat" 2>/dev/null
-  [ ! -e "$heartbeat.$$" ] || exec rm -f "$heartbeat.$$"
+  { print_heartbeat >"$heartbeat.$$.tmp"; } 2>/dev/null && mv -n "$heartbeat.$$.tmp" "$heartbeat" 2>/dev/null
+  [ ! -e "$heartbeat.$$.tmp" ] || exec rm -f "$heartbeat.$$.tmp"
 )
 
 reason='The extension is starting'
