@@ -1,6 +1,6 @@
 # Services of a network namespace that its maker has prepared: the instance metadata service (each request gets the next of
-# the given answers, the last one again and again), and a name server that refuses or says nothing. They answer in the
-# background; the program becomes the command that follows the first argument, which says in JSON what to do.
+# the given answers, the last one again and again), a name server that refuses or says nothing, and a server of one file.
+# They answer in the background; the program becomes the command that follows the first argument, which says in JSON what to do.
 import http.server, json, os, socket, sys, threading, time
 
 plan = json.loads(sys.argv[1])
@@ -28,6 +28,17 @@ class Metadata(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class File(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header('Content-Length', str(plan['bytes']))
+        self.end_headers()
+        self.wfile.write(b'x' * plan['bytes'])
+
+    def log_message(self, *words):
+        pass
+
+
 def answer_names(names):
     while True:
         query, client = names.recvfrom(4096)
@@ -41,6 +52,8 @@ services = []
 if 'metadata' in plan:
     server = http.server.ThreadingHTTPServer(('169.254.169.254', 80), Metadata)
     services.append(server.serve_forever)
+if 'bytes' in plan:
+    services.append(http.server.ThreadingHTTPServer(('127.0.0.1', 80), File).serve_forever)
 if 'names' in plan:
     names = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     names.bind(('127.0.0.53', 53))
