@@ -3,7 +3,7 @@
  * that `uninstall` of an old version deletes nothing that the new one uses, and a run that outlives its version knows
  * where its result belongs.
  */
-import { mkdirSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { HandlerState } from './contract/package-layout.ts';
 import { CONFIG_FOLDER, HANDLER_STATE_FILE } from './contract/package-layout.ts';
@@ -31,6 +31,8 @@ export interface DataFolder {
   /** True when another version has taken the data over, and its update has not failed. */
   isAdopted(): boolean;
   remove(): void;
+  /** Removes the folder that somebody else has removed before, and that was made again for nothing. Never throws. */
+  removeIfEmpty(): void;
 }
 
 /** @param name a single path segment. */
@@ -71,6 +73,13 @@ export function openDataFolder(host: Host, own: HandlerFolder, name: string): Da
     },
     home: () => adopter() ?? own,
     isAdopted: () => adopter() !== undefined,
+    removeIfEmpty: () => {
+      try {
+        rmdirSync(host.path(path));
+      } catch {
+        // Something is in it, or it is gone.
+      }
+    },
     remove: () => {
       rmSync(host.path(path), { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
     },

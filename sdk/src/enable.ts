@@ -12,6 +12,7 @@ import { decideEnable } from './enable-decision.ts';
 import { HandlerError, toHandlerError } from './errors.ts';
 import type { EnableContext, EnableResult, HandlerDefinition } from './handler.ts';
 import { emptyOlderSettings } from './handler-files.ts';
+import { isHandedOver } from './handover.ts';
 import type { StopReason } from './journal.ts';
 import type { Limits } from './limits.ts';
 import { createLimits } from './limits.ts';
@@ -64,14 +65,26 @@ export async function enable<Public, Protected>(
   return runClaimed(definition, run, store, sequence);
 }
 
+/** This process was started for what has been updated or uninstalled since. */
+const TOO_LATE: EnableDecision = {
+  kind: 'done',
+  reason: 'this version was updated or uninstalled before this run had begun; nothing is run',
+  exitCode: EXIT_CODES.done,
+};
+
 async function decide(run: OperationRun, store: RunStore, sequence: number): Promise<EnableDecision> {
   const { host, data, own } = run;
+  if (isHandedOver(host, own)) return TOO_LATE;
   try {
     data.create();
-    return await withLock(host, data.path, () => {
+    const decision = await withLock(host, data.path, () => {
+      // Looked at again, as what wrote the note may have held the lock.
+      if (isHandedOver(host, own)) return TOO_LATE;
       data.claim(own.version);
       return decideEnable({ run, store, sequence, claim: () => claim(run, store, sequence) });
     });
+    if (decision === TOO_LATE) data.removeIfEmpty();
+    return decision;
   } catch (thrown) {
     // Whoever holds the lock may be working on this sequence, and then reports it.
     if (thrown instanceof HandlerError && thrown.code === 'LOCKED') throw thrown;

@@ -12,12 +12,13 @@ import { HandlerError, toHandlerError } from './errors.ts';
 import type { HandlerDefinition, OperationContext } from './handler.ts';
 import type { HandlerFolder } from './handler-files.ts';
 import { listFolder, siblingFolder } from './handler-files.ts';
+import { noteHandover } from './handover.ts';
 import type { StopReason } from './journal.ts';
 import { isJournalFile, journalOwner, journalPath, readJournal } from './journal.ts';
 import { createLimits } from './limits.ts';
 import { withLock } from './lock.ts';
 import type { OperationRun } from './operation-run.ts';
-import { AGENT_MARGIN_SECONDS, operationContext } from './operation-run.ts';
+import { AGENT_MARGIN_SECONDS, operationContext, withLockIfPossible } from './operation-run.ts';
 import { isRunning } from './process-identity.ts';
 import type { RunStore } from './run-store.ts';
 import { isSequenceFile, openRunStore, sequenceOwner } from './run-store.ts';
@@ -50,6 +51,7 @@ export async function update(definition: Definition, run: OperationRun): Promise
   await withLock(host, data.path, () => {
     carryState(run, source, target);
     data.claim(target.version);
+    if (source.folder !== target.folder) noteEnd(run, source);
   });
   log.info('state carried over', { from: source.version, to: target.version });
   try {
@@ -90,10 +92,21 @@ export async function uninstall(definition: Definition, run: OperationRun): Prom
     log.info('another version has taken the data over; nothing is removed', { owner: data.owner() });
     return;
   }
+  await withLockIfPossible(run, () => noteEnd(run, run.own));
   const journals = listFolder(run.host.path(run.own.folder)).filter(isJournalFile);
   await stopRuns(run, 'uninstalled', journals.map(journalOwner));
   await runLimited(run, definition.uninstall, operationContext(run));
   data.remove();
+}
+
+/** From here on no run of `version` begins that was asked for before. */
+function noteEnd({ host, log }: OperationRun, version: HandlerFolder): void {
+  try {
+    noteHandover(host, version);
+  } catch (thrown) {
+    // What ends is not kept from ending by a disk that takes nothing, or by a folder that is gone already.
+    log.warn('the end of this version cannot be noted', { reason: toHandlerError(thrown).message });
+  }
 }
 
 /**
