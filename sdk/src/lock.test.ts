@@ -1,5 +1,14 @@
 import { spawn } from 'node:child_process';
-import { lstatSync, mkdtempSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -64,6 +73,16 @@ describe('the lock', () => {
 
   it('throws the system’s error when its folder is missing', async () => {
     await expect(withLock(host, join(folder, 'missing'), () => 1)).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  it('is refused where something that is no lock has its name, which is left', async () => {
+    writeFileSync(path, 'somebody’s');
+    const work = async (): Promise<void> => undefined;
+    await expect(withLock(host, folder, work)).rejects.toMatchObject({
+      code: 'STATE_UNUSABLE',
+      message: `${path} is no lock of this extension; move it away and apply the settings again`,
+    });
+    expect(readFileSync(path, 'utf8')).toBe('somebody’s');
   });
 
   it('waits for another process that lives, even one that was stopped, and then says LOCKED', async () => {

@@ -77,7 +77,11 @@ function isAbandoned(host: Host, path: string): boolean {
     target = readlinkSync(path);
   } catch (thrown) {
     if (isSystemError(thrown, 'ENOENT')) return false;
-    throw thrown;
+    if (!isSystemError(thrown, 'EINVAL')) throw thrown;
+    throw new HandlerError(
+      'STATE_UNUSABLE',
+      `${path} is no lock of this extension; move it away and apply the settings again`,
+    );
   }
   const holder = parseHolder(target);
   return holder === undefined || !isRunning(host, holder);

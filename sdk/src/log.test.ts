@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -6,6 +7,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -135,6 +137,16 @@ describe('the log', () => {
     ]);
     expect(lines()).toHaveLength(1_000);
     expect(lines().every(({ message, i }) => String(message).length === Number(i) * 10)).toBe(true);
+  });
+
+  it('does not wait for a reader of a pipe, and writes nothing to a device', () => {
+    mkdirSync(join(folder, 'log'));
+    execFileSync('mkfifo', [file]);
+    open().info('nobody reads');
+    rmSync(file);
+    symlinkSync('/dev/full', file);
+    open().info('no room');
+    expect(readdirSync(join(folder, 'log'))).toEqual([HANDLER_LOG_FILE]);
   });
 
   it('that cannot be written fails nobody', () => {

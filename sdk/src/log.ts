@@ -2,7 +2,18 @@
  * The extension's log: one JSON object a line in the agent's log folder, one file for all versions and processes, and
  * telemetry events. Logging never fails an operation: what cannot be written is dropped and counted.
  */
-import { appendFileSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { EVENT_LIMITS, formatEvent, formatEventFile } from './contract/events.ts';
 import type { HandlerEnvironment } from './contract/handler-environment.ts';
@@ -80,14 +91,25 @@ export function openLog(
 function appendLine(file: string, line: string): void {
   try {
     rotate(file);
-    appendFileSync(file, `${line}\n`, { mode: 0o640 });
+    append(file, line);
   } catch {
     try {
       mkdirSync(join(file, '..'), { recursive: true });
-      appendFileSync(file, `${line}\n`, { mode: 0o640 });
+      append(file, line);
     } catch {
       // A full or read-only disk must not fail the operation.
     }
+  }
+}
+
+/** Does not wait for a reader where somebody has put a pipe. */
+function append(path: string, line: string): void {
+  const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = constants;
+  const file = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o640);
+  try {
+    if (fstatSync(file).isFile()) writeSync(file, `${line}\n`);
+  } finally {
+    closeSync(file);
   }
 }
 

@@ -1,6 +1,10 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import * as z from 'zod';
 import { parseAgentVariables } from './contract/agent-variables.ts';
+import { formatCertificateFiles, LIB_FOLDER } from './contract/package-layout.ts';
 import { defineHandler } from './handler.ts';
 import { findHandlerFolder, readHandlerEnvironment } from './handler-files.ts';
 import { createRedactor } from './redaction.ts';
@@ -151,4 +155,21 @@ describe('the protected half', () => {
     expect(own.readLog()).toContain('unknown key `[hidden] (20 characters)` (it is ignored)');
     expect(JSON.stringify([refused, warned]) + own.readLog()).not.toContain('hunter2==');
   });
+});
+
+it('a certificate that is no file is told as one that is missing is, and not waited for', async () => {
+  const { certificate } = machine;
+  const file = machine.path(join(LIB_FOLDER, formatCertificateFiles(certificate.thumbprint).privateKey));
+  const text = readFileSync(file);
+  for (const [sequence, make] of [() => mkdirSync(file), () => execFileSync('mkfifo', [file])].entries()) {
+    rmSync(file);
+    make();
+    const { status } = await machine.enable(handler, GOOD, { sequence: 50 + sequence });
+    expect(status).toMatchObject({ status: 'error', code: -20 });
+    expect(status?.message).toMatch(
+      /\.prv cannot be read \(.+ is a (folder|pipe), where a regular file belongs\), so .+; reapply the VM/,
+    );
+    rmSync(file, { recursive: true });
+    writeFileSync(file, text);
+  }
 });

@@ -9,7 +9,7 @@ import { ContractError } from './contract/json.ts';
 import { formatCertificateFiles, formatSettingsFile } from './contract/package-layout.ts';
 import { parseThumbprint } from './contract/protected-settings.ts';
 import type { Settings } from './contract/settings.ts';
-import { ERROR_TABLE, HandlerError } from './errors.ts';
+import { ERROR_TABLE, HandlerError, toHandlerError } from './errors.ts';
 import type { HandlerDefinition, Logger } from './handler.ts';
 import type { HandlerFolder } from './handler-files.ts';
 import { readSettings } from './handler-files.ts';
@@ -69,12 +69,19 @@ async function decrypt(
   const names = formatCertificateFiles(thumbprint);
   const read = (name: string): string => {
     const path = join(source.own.libFolder, name);
-    const text = readTextIfThere(source.host.path(path));
-    if (text !== undefined) return text;
-    throw new HandlerError(
-      'CERTIFICATE_NOT_FOUND',
-      `${path} is missing, so the protected settings cannot be decrypted; reapply the VM so that the platform sends its certificates anew`,
-    );
+    const fail = (problem: string, cause?: unknown): never => {
+      throw new HandlerError(
+        'CERTIFICATE_NOT_FOUND',
+        `${problem}, so the protected settings cannot be decrypted; reapply the VM so that the platform sends its certificates anew`,
+        { cause },
+      );
+    };
+    try {
+      return readTextIfThere(source.host.path(path)) ?? fail(`${path} is missing`);
+    } catch (thrown) {
+      if (thrown instanceof HandlerError) throw thrown;
+      return fail(`${path} cannot be read (${toHandlerError(thrown).message})`, thrown);
+    }
   };
   const certificateText = read(names.certificate);
   const privateKeyText = read(names.privateKey);

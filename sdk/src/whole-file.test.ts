@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -108,7 +108,21 @@ describe('writing a whole file', () => {
 
 it('a file that is not there has no text; one that cannot be read is an error', () => {
   expect(readTextIfThere(path)).toBeUndefined();
-  expect(() => readTextIfThere(folder)).toThrow(/EISDIR/);
+  expect(() => readTextIfThere(join(path, 'below'))).not.toThrow();
+  writeFileSync(path, 'text');
+  expect(readTextIfThere(path)).toBe('text');
+  expect(() => readTextIfThere(join(path, 'below'))).toThrow(/ENOTDIR/);
+});
+
+it('what is no file is not waited for, and the error names it; a file that is masked is empty', () => {
+  execFileSync('mkfifo', [path]);
+  symlinkSync('/dev/zero', `${path}.zero`);
+  symlinkSync('/dev/null', `${path}.null`);
+  expect(() => readTextIfThere(path)).toThrow(`${path} is a pipe, where a regular file belongs`);
+  expect(() => readTextIfThere(`${path}.zero`)).toThrow(`${path}.zero is a device, where`);
+  expect(() => readTextIfThere(folder)).toThrow(`${folder} is a folder, where`);
+  expect(readTextIfThere(`${path}.null`)).toBe('');
+  expect(readTextIfThere('/proc/self/comm')).toMatch(/\n$/);
 });
 
 it('removes the unfinished files of its own kind whose process has ended, and no other', () => {

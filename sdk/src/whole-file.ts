@@ -3,9 +3,11 @@
  * same folder, synced, renamed. A reader sees the old text or the new one, never a part. Synchronous on purpose: the
  * files are tiny, and the enable path has no time for a thread pool to start.
  */
+import type { Stats } from 'node:fs';
 import {
   closeSync,
   constants,
+  fstatSync,
   fsyncSync,
   openSync,
   readdirSync,
@@ -70,14 +72,35 @@ export function removeUnfinishedFiles(
   }
 }
 
-/** The text of a file, `undefined` when there is none. Throws the system's error for anything else. */
+/**
+ * The text of a file, `undefined` when there is none; `/dev/null` is empty. Throws the system's error for what cannot be read,
+ * and an error that names the path for what is no file. Never waits: reading a pipe or a device might not end, and no signal
+ * would end it.
+ */
 export function readTextIfThere(path: string): string | undefined {
+  let file: number;
   try {
-    return readFileSync(path, 'utf8');
+    file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (thrown) {
     if (isSystemError(thrown, 'ENOENT')) return undefined;
     throw thrown;
   }
+  try {
+    const stats = fstatSync(file);
+    if (stats.isFile()) return readFileSync(file, 'utf8');
+    if (stats.isCharacterDevice() && stats.rdev === NULL_DEVICE) return '';
+    throw new Error(`${path} is ${kindOf(stats)}, where a regular file belongs`);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Number of `/dev/null`, by a link to which a file is masked. Source: Linux, Documentation/admin-guide/devices.txt. */
+const NULL_DEVICE = 0x103;
+
+function kindOf(stats: Stats): string {
+  if (stats.isDirectory()) return 'a folder';
+  return stats.isFIFO() ? 'a pipe' : 'a device';
 }
 
 /** What cannot be removed (no such folder, read-only) is told by what follows, or must not hide what went wrong before. */
