@@ -13,7 +13,7 @@ import type { HandlerDefinition, OperationContext } from './handler.ts';
 import type { HandlerFolder } from './handler-files.ts';
 import { listFolder, siblingFolder } from './handler-files.ts';
 import { noteHandover } from './handover.ts';
-import type { StopReason } from './journal.ts';
+import type { Journal, StopReason } from './journal.ts';
 import { isJournalFile, journalOwner, journalPath, readJournal } from './journal.ts';
 import { createLimits } from './limits.ts';
 import { withLock } from './lock.ts';
@@ -205,12 +205,13 @@ async function stopRuns(
   const stopOne = async (extensionName: string | undefined): Promise<void> => {
     const store = openStoreAt(run, own, extensionName);
     if (store.readJournal()?.state !== 'running') return;
-    data.create();
-    const journal = await withLock(host, data.path, () => {
+    let journal: Journal | undefined;
+    // Somebody else who ends it may remove the lock's folder at any moment.
+    await withLockIfPossible(run, () => {
       const read = store.readJournal();
-      if (read?.state !== 'running') return undefined;
-      if (isRunning(host, read.process)) store.writeJournal({ ...read, stop }, { durable: false });
-      return read;
+      journal = read?.state === 'running' ? read : undefined;
+      if (journal === undefined || !isRunning(host, journal.process)) return;
+      store.writeJournal({ ...journal, stop }, { durable: false });
     });
     if (journal === undefined) return;
     await stopWorker(host, journal.process);
