@@ -125,10 +125,10 @@ const AGENT_ENVIRONMENT = {
   LANG: 'C.UTF-8',
 };
 
-/** Unpacks a zip with Python's zipfile, as the agent does, and makes the certificate of a VM. */
-export function unpackPackage(zip: string): UnpackedPackage {
+/** Unpacks a zip with the zipfile of a Python, as the agent does, and makes the certificate of a VM. */
+export function unpackPackage(zip: string, python = 'python3'): UnpackedPackage {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'handlerkit-unpacked-')));
-  execFileSync('python3', ['-c', UNPACK, zip, folder]);
+  execFileSync(python, ['-c', UNPACK, zip, folder]);
   const manifest: unknown = JSON.parse(readFileSync(join(folder, HANDLER_MANIFEST_FILE), 'utf8'));
   const name: unknown = Array.isArray(manifest) ? Reflect.get(Object(manifest[0]), 'name') : undefined;
   execFileSync('chmod', ['-R', 'u+x', folder]);
