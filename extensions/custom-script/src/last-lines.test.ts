@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -33,7 +34,9 @@ it('hides secrets before anything is cut', async () => {
   );
 });
 
-it('a file that is not there, or a link, shows nothing', async () => {
+it('a file that is not there, a link, or a pipe that nobody writes to shows nothing', async () => {
+  execFileSync('mkfifo', [join(folder, 'pipe')]);
   symlinkSync('/etc/passwd', join(folder, 'stdout'));
-  for (const name of ['stdout', 'stderr']) expect(await lastLines(join(folder, name), String)).toBe('');
+  for (const name of ['stdout', 'stderr', 'pipe'])
+    expect(await lastLines(join(folder, name), String)).toBe('');
 });

@@ -1,6 +1,6 @@
 /** The last whole lines of a program's output while it still writes, for the status. */
-import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { OUTPUT_READ_FLAGS } from './output-read-flags.ts';
 import { shownTail } from './shown-tail.ts';
 
 /** Bytes of a stream that are read, and those that are shown at most. */
@@ -16,7 +16,7 @@ export async function lastLines(path: string, redact: (text: string) => string):
   let text: string;
   let isWhole: boolean;
   try {
-    const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+    const file = await open(path, OUTPUT_READ_FLAGS);
     try {
       const { size } = await file.stat();
       const from = Math.max(0, size - READ_BYTES);

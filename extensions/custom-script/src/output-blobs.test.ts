@@ -1,6 +1,7 @@
 /** The output of a run in append blobs of a real Azurite: round by round, and when the service or the network fails. */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { BlobSASPermissions } from '@azure/storage-blob';
 import { HandlerError } from '@handlerkit/sdk';
 import { LIB_FOLDER } from '@handlerkit/sdk/contract';
@@ -348,6 +349,21 @@ it.each([
   expect(problem).toContain(`the service answered ${statusCode} (${code}); `);
   expect(problem).toContain(advice);
   expect(problem).not.toContain('sig');
+});
+
+it('a link or a pipe in the place of the output is not copied, and the run ends', async () => {
+  const secret = join(mkdtempSync(join(tmpdir(), 'custom-script-secret-')), 'secret');
+  writeFileSync(secret, 'of root alone');
+  try {
+    const [outputBlobUri, errorBlobUri] = [await sas(), (await sas()).replace(name, `err-${name}`)];
+    const command = `ln -sf ${secret} stdout; rm stderr; mkfifo stderr`;
+    const { status } = await start(command, { outputBlobUri, errorBlobUri }).outcome;
+    expect(status?.message).toContain('is not what the command was given for its output');
+    expect(status?.message).not.toContain('of root alone');
+    expect(await content()).not.toContain('of root alone');
+  } finally {
+    rmSync(dirname(secret), { recursive: true });
+  }
 });
 
 it('one blob that cannot be written does not keep the other from its output', async () => {

@@ -10,6 +10,7 @@ import type { AppendBlob } from './append-blob.ts';
 import type { TokenSource } from './identity-token.ts';
 import type { OutputBlobSettings } from './output-blob-settings.ts';
 import { OUTPUT_BLOB_KEYS } from './output-blob-settings.ts';
+import { OUTPUT_READ_FLAGS } from './output-read-flags.ts';
 
 export interface OutputBlobs {
   readonly host: Host;
@@ -145,11 +146,11 @@ async function copyNew(copy: Copy): Promise<void> {
   copy.position ??= 0;
   let handle: Awaited<ReturnType<typeof open>>;
   try {
-    handle = await open(file, 'r');
+    handle = await open(file, OUTPUT_READ_FLAGS);
   } catch (thrown) {
     // The command has not begun.
     if (isSystemError(thrown, 'ENOENT')) return;
-    throw thrown;
+    throw new HandlerError('OUTPUT_REPLACED', `${file} is not what the command was given for its output`);
   }
   try {
     const { size } = await handle.stat();
