@@ -115,6 +115,23 @@ describe.each(shells.map((shell) => ({ shell, title: shell.join(' ') })))('in $t
     expect(await readdir(join(base, 'status'))).toEqual([]);
   });
 
+  it('keeps the program from writing a core dump, and lets what it starts ask for one', async () => {
+    await install(false);
+    writeFileSync(join(base, 'install'), 'ulimit -S -c; ulimit -H -c; ulimit -S -c 8; ulimit -S -c');
+    const [program = '', ...options] = shell;
+    const command = [program, ...options, join(base, LAUNCHER_FILE), 'install'];
+    const result = spawnSync(
+      '/bin/bash',
+      ['-c', 'ulimit -H -c 16; ulimit -S -c 16; exec "$@"', 'bash', ...command],
+      {
+        cwd: base,
+        encoding: 'utf8',
+      },
+    );
+    // In blocks of 512 bytes; bash counts 1024.
+    expect(result).toMatchObject({ status: 0, stdout: '0\n32\n8\n', stderr: '' });
+  });
+
   it('says 51 with an error status on a machine that the package has no program for', async () => {
     await install(false);
     fakeProgram('uname', 'echo riscv64');

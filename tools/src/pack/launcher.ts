@@ -108,6 +108,9 @@ PATH=\${PATH:-${USUAL_PATH}}
 export PATH
 # They make another program of this one, load code into it, or open it to a debugger.
 unset ${MISLEADING_VARIABLES.join(' ')}
+# A core dump would write the settings' secrets to the disk. The hard limit stays: what the program starts may ask for one.
+# shellcheck disable=SC3045 # dash, busybox and bash have -S and -c
+ulimit -S -c 0 2>/dev/null
 
 # Anything but one word is wrong usage, which the program says itself.
 operation=
