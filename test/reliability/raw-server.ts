@@ -45,6 +45,8 @@ export async function startRawServer(tls?: TlsOptions): Promise<RawServer> {
       for (let end = read.indexOf('\r\n\r\n'); end !== -1; end = read.indexOf('\r\n\r\n')) {
         const head = read.slice(0, end);
         read = read.slice(end + 4);
+        // It came over a connection that is being closed already, and will be made again over another one.
+        if (socket.writableEnded || socket.destroyed) return;
         const name = /^\S+ (?:http:\/\/[^/]+)?\/([^/?# ]*)/.exec(head)?.[1] ?? '';
         const all = heads.get(name) ?? [];
         all.push(head);
