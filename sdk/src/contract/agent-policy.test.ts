@@ -49,6 +49,10 @@ describe('parseAgentPolicy', () => {
       '{"policyVersion":"0.1","extensionPolicies":{"allowListedExtensionsOnly":"true"}}',
       "invalid type str for attribute 'extensionPolicies.allowListedExtensionsOnly'; must be 'boolean'",
     ],
+    ...['NaN', 'Infinity', '-Infinity'].map((number): [string, string] => [
+      `{"policyVersion":"NaN","extensionPolicies":{"signatureRequired":${number}},"policyVersion":"0.1"}`,
+      "invalid type float for attribute 'extensionPolicies.signatureRequired'; must be 'boolean'",
+    ]),
     [
       '{"policyVersion":"0.1","extensionPolicies":{"extensions":{"A.B":true}}}',
       "invalid type bool for attribute 'extensionPolicies.extensions.A.B'; must be 'object'",

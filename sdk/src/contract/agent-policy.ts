@@ -34,11 +34,19 @@ export function parseAgentPolicy(text: string, file: string): AgentPolicy {
     throw new InvalidPolicy(`${describe(file, problem)}\nInner error: ${syntax}`);
   }
   try {
-    return readPolicy(JSON.parse(text));
+    return readPolicy(parsePythonJson(text));
   } catch (thrown) {
     if (thrown instanceof Problem) throw new InvalidPolicy(describe(file, thrown.message));
     throw thrown;
   }
+}
+
+/** Python's JSON knows numbers that are none; where one stands, a number that JSON has no digits for is a float, too. */
+function parsePythonJson(text: string): unknown {
+  const plain = text.replace(/"(?:[^"\\]|\\.)*"|NaN|Infinity/g, (part) =>
+    part.startsWith('"') ? part : '1e999',
+  );
+  return JSON.parse(plain);
 }
 
 const PREFIX = 'extensionPolicies.';

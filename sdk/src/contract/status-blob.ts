@@ -5,6 +5,7 @@
  */
 import type { Located } from './json.ts';
 import {
+  ContractError,
   decodeArray,
   decodeNumber,
   decodeString,
@@ -123,8 +124,13 @@ function readMessage(of: Located): string | undefined {
 }
 
 /** What a handler wrote may be of any kind, and 2.7.3 passes it on as it is. */
-function decodeWords({ value }: Located): string {
-  return typeof value === 'string' ? value : JSON.stringify(value);
+function decodeWords({ file, path, value }: Located): string {
+  if (typeof value === 'string') return value;
+  try {
+    return JSON.stringify(value);
+  } catch {
+    throw new ContractError(file, path, 'is nested too deeply');
+  }
 }
 
 /** The member of an object that may itself be missing. */

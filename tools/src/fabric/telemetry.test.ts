@@ -37,3 +37,12 @@ it.each(['', 'not XML', '<TelemetryData version="1.0"></TelemetryData>', post().
     expect(parseTelemetry(text)).toEqual([]);
   },
 );
+
+it('reads a long text of beginnings without an end in one pass', () => {
+  for (const beginning of ['<Provider id="x">', '<Event id="1"><![CDATA[', '<Param Name="a" Value="']) {
+    const started = performance.now();
+    const body = beginning.repeat(100_000);
+    expect(parseTelemetry(`<Provider id="a">${body}</Provider>${body}`)).toEqual([]);
+    expect(performance.now() - started).toBeLessThan(2_000);
+  }
+});

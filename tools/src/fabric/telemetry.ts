@@ -13,8 +13,9 @@ export interface TelemetryEvent {
 
 /** The events of one post, in its order. What is no event is passed over, as the real sink does. */
 export function parseTelemetry(document: string): readonly TelemetryEvent[] {
-  return [...document.matchAll(PROVIDER)].flatMap(([, providerId = '', body = '']) =>
-    [...body.matchAll(EVENT)].map(([, eventId = '', text = '']) => ({
+  return sections(document, PROVIDER, '</Provider>').flatMap(([providerId, body]) =>
+    // The agent escapes `>` in values, so nothing in them ends the section.
+    sections(body, EVENT, ']]></Event>').map(([eventId, text]) => ({
       providerId: unescapeXml(providerId),
       eventId: unescapeXml(eventId),
       parameters: parseParameters(text),
@@ -22,11 +23,28 @@ export function parseTelemetry(document: string): readonly TelemetryEvent[] {
   );
 }
 
-const PROVIDER = /<Provider id="([^"]*)">([\s\S]*?)<\/Provider>/g;
-/** The agent escapes `>` in values, so nothing in them ends the section. */
-const EVENT = /<Event id="([^"]*)"><!\[CDATA\[([\s\S]*?)\]\]><\/Event>/g;
+const PROVIDER = /<Provider id="([^"]*)">/g;
+const EVENT = /<Event id="([^"]*)"><!\[CDATA\[/g;
 /** Python's `quoteattr` takes the other quotes for a value with double ones. */
 const PARAMETER = /<Param Name="([^"]*)" Value=(?:"([^"]*)"|'([^']*)') T="([^"]*)" ?\/>/g;
+
+/**
+ * What stands between each beginning and the end that follows it, with what the beginning names. One pass, which ends at the first
+ * beginning without an end: an expression for both would look for the end anew from each beginning of a long text.
+ */
+function sections(text: string, begin: RegExp, end: string): (readonly [name: string, body: string])[] {
+  const found: (readonly [string, string])[] = [];
+  let next = 0;
+  for (const { index, 0: head, 1: name = '' } of text.matchAll(begin)) {
+    if (index < next) continue;
+    const from = index + head.length;
+    const to = text.indexOf(end, from);
+    if (to < 0) break;
+    found.push([name, text.slice(from, to)]);
+    next = to + end.length;
+  }
+  return found;
+}
 
 function parseParameters(text: string): Record<string, string | number | boolean> {
   const rows = [...text.matchAll(PARAMETER)].map(([, name = '', double, single, type = '']) => {

@@ -78,6 +78,17 @@ describe('a settings argument', () => {
     );
   });
 
+  it('refuses what is nested so deeply that no program could write it down', () => {
+    const nested = (depth: number): string => `${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`;
+    expect(readSettingsArgument('settings', nested(400), folder)).toHaveProperty('a.a.a');
+    expect(() => readSettingsArgument('settings', nested(100_000), folder)).toThrow(
+      expect.objectContaining({
+        code: 'WRONG_USAGE',
+        message: '--settings is nested more than 500 levels deep.',
+      }),
+    );
+  });
+
   it('names a file that is missing or no JSON', async () => {
     expect(() => readSettingsArgument('settings', '@none.json', folder)).toThrow(
       expect.objectContaining({ code: 'ENOENT' }),

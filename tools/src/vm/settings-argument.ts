@@ -50,6 +50,9 @@ export function readSettingsArgument(option: string, value: string, folder: stri
     throw usageError(`${place} is not valid JSON.`, hint);
   }
   if (!isObject(parsed)) throw usageError(`${place} must be a JSON object.`, hint);
+  if (isDeeperThan(parsed, DEEPEST_SETTINGS)) {
+    throw usageError(`${place} is nested more than ${DEEPEST_SETTINGS} levels deep.`, hint);
+  }
   const inexact = findInexactNumber(body);
   if (inexact !== undefined) throw inexactNumber(place, inexact);
   return parsed;
@@ -70,6 +73,8 @@ export function canonicalJson(value: unknown): string {
   return JSON.stringify(sortKeys(value));
 }
 
+/** More than any handler takes, so that its own refusal can be tried, and less than exhausts a stack. */
+const DEEPEST_SETTINGS = 500;
 const STANDARD_INPUT = 0;
 /** What lies there is another file, or none, for the next process. */
 const STREAM_FOLDERS = /^\/(dev|proc)\//;
@@ -89,6 +94,15 @@ function inexactNumber(place: string, path: string): ToolError {
 
 function isObject(value: unknown): value is SettingsObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isDeeperThan(value: unknown, limit: number): boolean {
+  let level = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > limit) return true;
+    level = level.flatMap((one) => (typeof one === 'object' && one !== null ? Object.values(one) : []));
+  }
+  return false;
 }
 
 function sortKeys(value: unknown): unknown {
