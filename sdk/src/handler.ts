@@ -9,6 +9,7 @@ import type { HeartbeatStatus } from './contract/heartbeat.ts';
 import type { Operation } from './contract/operations.ts';
 import type { Substatus } from './contract/status.ts';
 import type { Host } from './host.ts';
+import type { RedactOptions } from './redaction.ts';
 
 /** Writes structured lines to the extension's log. Strings of the protected settings and URL queries are hidden. */
 export interface Logger {
@@ -58,8 +59,11 @@ export interface EnableContext<Public, Protected> extends OperationContext {
   readonly settings: { readonly public: Public; readonly protected: Protected };
   /** Reports progress; how enable ended is what it returns or throws. */
   readonly status: StatusReporter;
-  /** Hides the protected strings and URL queries in a text that goes somewhere the SDK does not see. */
-  redact(text: string): string;
+  /**
+   * Hides the protected strings and URL queries in a text that goes somewhere the SDK does not see, or that is cut before it does. With
+   * `isTail` the text was cut at its beginning already, and may begin with the rest of a secret, which is hidden, too.
+   */
+  redact(text: string, options?: RedactOptions): string;
   /** Adds a secret that is not in the settings as it stands (a token, a decoded script), so that it is hidden too. */
   addSecret(secret: string): void;
 }

@@ -72,6 +72,7 @@ export { installPackages } from './package-install.ts';
 export type { PackageManagerLock, PackageManagerWaitOptions } from './package-manager-lock.ts';
 export { findPackageManagerLock, waitForPackageManager } from './package-manager-lock.ts';
 export { shownProtectedKey } from './protected-key.ts';
+export type { RedactOptions } from './redaction.ts';
 export { HIDDEN, redactUrls } from './redaction.ts';
 export type { JsonSchema, OwnJsonSchemas, SettingsDescription } from './settings-description.ts';
 export { describeSettings } from './settings-description.ts';

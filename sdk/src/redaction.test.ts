@@ -29,6 +29,24 @@ describe('a secret', () => {
     },
   );
 
+  it('of which only the rest is there is hidden at the beginning of a text that was cut', () => {
+    const redactor = createRedactor();
+    for (const one of [secret, 'line one\nline two\n', 'repeated-repeated-', 'd&/+x-overlap'])
+      redactor.addSecret(one);
+    const hideTail = (text: string): string => redactor.redact(text, { isTail: true });
+    expect(hideTail('w\\ör d&/+ z')).toBe(`${HIDDEN} z`);
+    expect(hideTail(`${Buffer.from(secret).toString('base64').slice(5)} z`)).toBe(`${HIDDEN} z`);
+    expect(hideTail('ne one\nline two\nz')).toBe(`${HIDDEN}z`);
+    expect(hideTail('peated-repeated-z')).toBe(`${HIDDEN}z`);
+    expect(hideTail('peated-z')).toBe(`${HIDDEN}z`);
+    expect(hideTail('d&/+')).toBe(HIDDEN);
+    expect(hideTail(' d&/+x-overlap z')).toBe(`${HIDDEN} z`);
+    expect(hideTail(`${secret.slice(5)}${secret}`)).toBe(`${HIDDEN}${HIDDEN}`);
+    expect(hideTail('&/+ z')).toBe('&/+ z');
+    expect(hideTail('z w\\ör d&/+')).toBe('z w\\ör d&/+');
+    expect(redactor.redact('w\\ör d&/+ z')).toBe('w\\ör d&/+ z');
+  });
+
   it('of four characters is hidden at both ends and in the middle', () => {
     expect(hide('abcd-abcd-abcd', 'abcd')).toBe(`${HIDDEN}-${HIDDEN}-${HIDDEN}`);
     expect(hide('abc', 'abcd')).toBe('abc');

@@ -10,13 +10,18 @@ export const HIDDEN = '[hidden]';
 /** Strings of fewer characters are not searched for: hiding `a` or `on` would make any text unreadable, and hide nothing. */
 export const SHORTEST_SECRET = 4;
 
+export interface RedactOptions {
+  /** True: something was cut off before the text, so it may begin with the rest of a secret, which is hidden as well. */
+  readonly isTail?: boolean;
+}
+
 export interface Redactor {
   /** Adds a secret: itself, its lines, and its JSON, URL, shell and base64 forms. */
   addSecret(secret: string): void;
   /** Adds every string inside `value`, at any depth. Keys are not secret. */
   addSecrets(value: unknown): void;
   /** Hides every secret in `text`, also where two of them overlap. Takes one pass, however many secrets there are. */
-  redact(text: string): string;
+  redact(text: string, options?: RedactOptions): string;
 }
 
 export function createRedactor(): Redactor {
@@ -29,7 +34,8 @@ export function createRedactor(): Redactor {
     addSecrets: (value) => {
       for (const text of stringsIn(value)) addSecret(text);
     },
-    redact: (text) => redactUrls(hideSecrets(index, text)),
+    redact: (text, { isTail = false } = {}) =>
+      redactUrls(hideSecrets(index, text, isTail ? lengthOfRest(index, text) : 0)),
   };
 }
 
@@ -57,12 +63,13 @@ function addForm(index: SecretIndex, form: string): void {
   index.set(head, groups);
 }
 
-function hideSecrets(index: SecretIndex, text: string): string {
+/** @param rest characters at the beginning that are hidden in any case. */
+function hideSecrets(index: SecretIndex, text: string, rest: number): string {
   if (index.size === 0) return text;
   const parts: string[] = [];
   // What stands before `shown` is in `parts`; a secret that was found reaches to `end`.
   let shown = 0;
-  let end = -1;
+  let end = rest === 0 ? -1 : rest;
   const close = (): void => {
     parts.push(HIDDEN);
     shown = end;
@@ -77,6 +84,23 @@ function hideSecrets(index: SecretIndex, text: string): string {
   }
   if (end >= 0) close();
   return shown === 0 ? text : `${parts.join('')}${text.slice(shown)}`;
+}
+
+/** Characters of the longest end of a secret with which the text begins; 0: with none. */
+function lengthOfRest(index: SecretIndex, text: string): number {
+  const head = text.slice(0, SHORTEST_SECRET);
+  if (head.length < SHORTEST_SECRET) return 0;
+  let longest = 0;
+  for (const { secrets } of [...index.values()].flat()) {
+    for (const secret of secrets) {
+      for (let at = secret.indexOf(head, 1); at > 0; at = secret.indexOf(head, at + 1)) {
+        const length = secret.length - at;
+        if (length <= longest) break;
+        if (text.startsWith(secret.slice(at))) longest = length;
+      }
+    }
+  }
+  return longest;
 }
 
 function longestSecretAt(index: SecretIndex, text: string, at: number): number {

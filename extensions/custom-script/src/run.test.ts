@@ -129,6 +129,22 @@ it('secrets are hidden before the output is cut, so that no end of one is left',
   expect(readFileSync(join(folder, 'stdout'), 'utf8')).toContain('password-of-the-database');
 });
 
+it.each<[boolean, string, number]>([
+  [false, 'as short as it is shown', SHOWN_BYTES],
+  [true, 'longer than what is read of it', 5 * SHOWN_BYTES],
+])(
+  'that output has a beginning that was cut off is told: %s for one that is %s',
+  async (isTail, _, bytes) => {
+    const seen: boolean[] = [];
+    const redact = (text: string, options: { readonly isTail: boolean }): string => {
+      seen.push(options.isTail);
+      return text;
+    };
+    await run(`head -c ${bytes} /dev/zero | tr '\\0' ä`, { redact });
+    expect(seen).toEqual([isTail, false]);
+  },
+);
+
 it.each<[string, string]>([
   ['/var/lib/custom-script/download/1/script.sh', '/var/lib/custom-script/download/1/script.sh'],
   ["/tmp/a b's/x", "'/tmp/a b'\\''s/x'"],

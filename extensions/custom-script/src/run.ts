@@ -29,7 +29,7 @@ export interface CommandRun {
   readonly timeoutSeconds?: number | undefined;
   readonly signal: AbortSignal;
   /** Hides secrets in the output before it is cut. */
-  readonly redact: (text: string) => string;
+  readonly redact: (text: string, options: { readonly isTail: boolean }) => string;
 }
 
 /** Bytes of each output that the status shows. */
@@ -61,7 +61,11 @@ export const PROTECTED_ARGV = ['/bin/sh', '-s', '-c', READ_COMMAND] as const;
 export async function runCommand(run: CommandRun): Promise<string> {
   const limit = startLimit(run);
   const result = await start(run, limit.signal).finally(limit.lift);
-  const show = (output: string): string => shownTail(run.redact(output), SHOWN_BYTES);
+  const show = (output: string): string => {
+    // What came before was not read; a character that the cut goes through has at most three bytes left.
+    const isTail = Buffer.byteLength(output) > READ_BYTES - 4;
+    return shownTail(run.redact(output, { isTail }), SHOWN_BYTES);
+  };
   const block = `\n[stdout]\n${show(result.stdout)}\n[stderr]\n${show(result.stderr)}`;
   if (result.aborted || run.signal.aborted) throw withOutput(limit.signal.reason, block);
   if (result.exitCode === 0) return block;
@@ -80,7 +84,7 @@ export function quotePath(path: string): string {
   return /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }
 
-/** More than is shown, so that a secret on the border is hidden as a whole and not only in its second half. */
+/** More than is shown, so that a secret on the border of that is read as a whole. */
 const READ_BYTES = 4 * SHOWN_BYTES;
 
 /** The signal that ends the command: from outside, or at its own limit. */

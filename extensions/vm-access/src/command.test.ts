@@ -41,6 +41,13 @@ describe('a program', () => {
     await expect(shell('kill -9 $$')).rejects.toThrow('/bin/sh failed with signal SIGKILL');
   });
 
+  it('that fails and said much leaves no half of a secret where that is cut', async () => {
+    const failed = shell(`printf %s "${SECRET}" >&2; head -c 495 /dev/zero | tr '\\0' x >&2; exit 3`);
+    await expect(failed).rejects.toMatchObject({
+      message: `/bin/sh failed with exit code 3: dden]${'x'.repeat(495)}`,
+    });
+  });
+
   it('may end with the codes that are expected of it', async () => {
     expect((await shell('exit 3', { accept: [0, 3] })).exitCode).toBe(3);
     await expect(shell('exit 0', { accept: [3] })).rejects.toMatchObject({ code: 'COMMAND_FAILED' });

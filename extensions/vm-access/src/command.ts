@@ -75,15 +75,21 @@ export function createRunCommand(
     });
     if (result.aborted) throw signal.reason;
     if (result.exitCode !== null && accept.includes(result.exitCode) && !result.timedOut) return result;
-    throw accessError('COMMAND_FAILED', redact(describeFailure(name, result, timeoutMs)));
+    throw accessError('COMMAND_FAILED', describeFailure(name, result, timeoutMs, redact));
   };
 }
 
 const DEFAULT_TIMEOUT_MS = 60_000;
 const SHOWN_CHARACTERS = 500;
 
-function describeFailure(name: string, result: ExecResult, timeoutMs: number): string {
-  const said = (result.stderr.trim() || result.stdout.trim()).slice(-SHOWN_CHARACTERS);
+function describeFailure(
+  name: string,
+  result: ExecResult,
+  timeoutMs: number,
+  redact: (text: string) => string,
+): string {
+  // Before it is cut: half of a secret would not be found.
+  const said = redact(result.stderr.trim() || result.stdout.trim()).slice(-SHOWN_CHARACTERS);
   const how = result.timedOut
     ? `did not end within ${timeoutMs / 1000} seconds`
     : `failed with ${result.exitCode === null ? `signal ${result.signal}` : `exit code ${result.exitCode}`}`;
