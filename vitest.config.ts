@@ -8,9 +8,13 @@ const conditions = ['@handlerkit/source', 'node', 'default'];
 const source = { resolve: { conditions }, ssr: { resolve: { conditions } } };
 /** Absolute, so that a package's own `npm test` finds its tests too. */
 const folder = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+/**
+ * Tests beside their sources. A worker keeps its modules from one file to the next, for to start one and to read the
+ * modules anew costs more than most of these files: what a test changes in the process, it takes back.
+ */
 const unit = (name: string, path: string) => ({
   ...source,
-  test: { name, root: folder(path), include: ['src/**/*.test.ts'], testTimeout: 60_000 },
+  test: { name, root: folder(path), include: ['src/**/*.test.ts'], testTimeout: 60_000, isolate: false },
 });
 
 /** Its tests make VMs, too. */
