@@ -6,7 +6,7 @@
 import { readdirSync, readlinkSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { readTextIfThere, writeWholeFile } from '@handlerkit/sdk';
-import { z } from 'zod';
+import * as z from 'zod';
 import { accessError } from './errors.ts';
 import { canCheck, checkFileSystem } from './file-systems.ts';
 import { findDevice, mountsOf, readFstab, readMounts } from './mounts.ts';

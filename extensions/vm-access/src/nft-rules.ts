@@ -3,7 +3,7 @@
  * perhaps applies. Pure. Source: libnftables-json(5), nft(8).
  */
 import { isPlatformAddress } from '@handlerkit/sdk';
-import { z } from 'zod';
+import * as z from 'zod';
 import type {
   Certainty,
   Outcome,

@@ -7,7 +7,7 @@ import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, renameSy
 import { dirname, join, resolve } from 'node:path';
 import type { Host } from '@handlerkit/sdk';
 import { readTextIfThere, writeWholeFile } from '@handlerkit/sdk';
-import { z } from 'zod';
+import * as z from 'zod';
 import { copySshdFile, removeSshdFile } from './sshd-files.ts';
 import type { FileChanges } from './sshd-tree.ts';
 import { MAIN_FILE } from './sshd-tree.ts';

@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { Host } from '@handlerkit/sdk';
 import { readTextIfThere, writeWholeFile } from '@handlerkit/sdk';
-import { z } from 'zod';
+import * as z from 'zod';
 import { SSH_FOLDER } from './sshd-pattern.ts';
 import type { SshdListener } from './sshd-process.ts';
 import type { SshdFile } from './sshd-tree.ts';

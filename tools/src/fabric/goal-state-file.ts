@@ -3,7 +3,7 @@
  * each request, so that a new incarnation is there as soon as the file is.
  */
 import { ContractError, parseJson } from '@handlerkit/sdk/contract';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { GoalState } from '../agent/goal-state.ts';
 
 /** Name of the file. */

@@ -7,7 +7,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { z } from 'zod';
+import * as z from 'zod';
 import { holdsBuildPath } from './build-path.ts';
 import { type BuildDeps, runBunBuild } from './bun-build.ts';
 

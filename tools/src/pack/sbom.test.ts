@@ -1,6 +1,6 @@
 import { parseExtensionDescription } from '@handlerkit/sdk';
 import { expect, it } from 'vitest';
-import { z } from 'zod';
+import * as z from 'zod';
 import { NODE_RUNTIMES } from './pinned-runtimes.ts';
 import { formatSbom, type SbomContent, type SbomPackage } from './sbom.ts';
 

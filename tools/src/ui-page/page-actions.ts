@@ -2,7 +2,7 @@
  * What can be done from the page. Each action is a command of the tool, run as from a terminal, with a voice of its own that the
  * page shows; one at a time.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { vmDelete } from '../commands/vm-delete.ts';
 import { vmReboot } from '../commands/vm-reboot.ts';
 import { vmSet } from '../commands/vm-set.ts';

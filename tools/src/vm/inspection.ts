@@ -7,7 +7,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeWholeFile } from '@handlerkit/sdk';
 import type { Operation } from '@handlerkit/sdk/contract';
-import { z } from 'zod';
+import * as z from 'zod';
 import { ToolError } from '../errors.ts';
 import { formatStopOrder, STOP_ORDER_FILE } from '../pack/stop-order.ts';
 import type { CommandContext } from '../tool-deps.ts';

@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, realpathSync, rmdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { isSystemError, writeWholeFile } from '@handlerkit/sdk';
-import { z } from 'zod';
+import * as z from 'zod';
 import { makeFolders } from '../folders.ts';
 import type { ProcessName } from './linux-process.ts';
 import { MachineError } from './machine-error.ts';

@@ -11,7 +11,7 @@ import { closeSync, openSync, readdirSync, readlinkSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { readTextIfThere, writeWholeFile } from '@handlerkit/sdk';
-import { z } from 'zod';
+import * as z from 'zod';
 import { withServiceUmask } from './agent-command.ts';
 import {
   childrenOf,
