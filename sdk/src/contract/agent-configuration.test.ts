@@ -25,4 +25,10 @@ describe('parseAgentConfiguration', () => {
   ])('reads %j as %j: %s', (text, changes) => {
     expect(parseAgentConfiguration(text)).toEqual({ ...DEFAULTS, ...changes });
   });
+
+  it('reads a line of nothing but blanks and quotes in one pass', () => {
+    const started = performance.now();
+    expect(parseAgentConfiguration(`Policy.PolicyFilePath=${'" '.repeat(200_000)}x`).policyFile).toBe('x');
+    expect(performance.now() - started).toBeLessThan(2_000);
+  });
 });

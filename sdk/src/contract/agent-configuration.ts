@@ -35,7 +35,7 @@ export function parseAgentConfiguration(text: string): AgentConfiguration {
     const at = line.indexOf('=');
     if (line.startsWith('#') || at < 0) continue;
     const [value = ''] = line.slice(at + 1).split('#');
-    values.set(line.slice(0, at).trim(), value.replace(/^[" ]+|[" ]+$/g, '').trim());
+    values.set(line.slice(0, at).trim(), stripMarks(value).trim());
   }
   const textOf = (key: string, otherwise: string): string => {
     const value = values.get(key);
@@ -51,4 +51,13 @@ export function parseAgentConfiguration(text: string): AgentConfiguration {
     policyEnabled: isOn(AGENT_CONFIGURATION_KEYS.policyEnabled, false),
     policyFile: textOf(AGENT_CONFIGURATION_KEYS.policyFile, AGENT_POLICY_FILE),
   };
+}
+
+/** Takes quotes and spaces from both ends. An expression for that would look at each run of them again and again. */
+function stripMarks(text: string): string {
+  const isMark = (at: number): boolean => text[at] === '"' || text[at] === ' ';
+  let [from, to] = [0, text.length];
+  while (from < to && isMark(from)) from++;
+  while (to > from && isMark(to - 1)) to--;
+  return text.slice(from, to);
 }
