@@ -22,6 +22,7 @@ const KEPT: readonly (readonly [target: string, input: string])[] = [
     'policy of the agent',
     '{"policyVersion":"0.1","extensionPolicies":{"allowListedExtensionsOnly":true,"signatureRequired":NaN}}',
   ],
+  ['configuration of the agent', `Extensions.Enabled=${'" '.repeat(100_000)}x`],
   [
     'uploaded status',
     `{"aggregateStatus":{"guestAgentStatus":{"version":"2"},"handlerAggregateStatus":[{"handlerName":"A.B","handlerVersion":"1","status":${'{"a":'.repeat(60_000)}1${'}'.repeat(60_000)}}]}}`,
