@@ -25,7 +25,7 @@ export interface Redactor {
 }
 
 export function createRedactor(): Redactor {
-  const index: SecretIndex = new Map();
+  const index: SecretIndex = { secrets: new Set(), lengths: new Map() };
   const addSecret = (secret: string): void => {
     for (const form of formsOf(secret)) if (form.length >= SHORTEST_SECRET) addForm(index, form);
   };
@@ -50,22 +50,26 @@ export function redactUrls(text: string): string {
     });
 }
 
-/** Secrets by their first characters, then by length, the longest first. */
-type SecretIndex = Map<string, { readonly length: number; readonly secrets: Set<string> }[]>;
-
-function addForm(index: SecretIndex, form: string): void {
-  const head = form.slice(0, SHORTEST_SECRET);
-  const groups = index.get(head) ?? [];
-  const at = groups.findIndex((group) => group.length <= form.length);
-  const found = at < 0 ? undefined : groups[at];
-  if (found?.length === form.length) found.secrets.add(form);
-  else groups.splice(at < 0 ? groups.length : at, 0, { length: form.length, secrets: new Set([form]) });
-  index.set(head, groups);
+interface SecretIndex {
+  readonly secrets: Set<string>;
+  /** Lengths of those that begin with these characters, the longest first. */
+  readonly lengths: Map<string, number[]>;
 }
 
-/** @param rest characters at the beginning that are hidden in any case. */
+function addForm({ secrets, lengths }: SecretIndex, form: string): void {
+  if (secrets.has(form)) return;
+  secrets.add(form);
+  const head = form.slice(0, SHORTEST_SECRET);
+  const known = lengths.get(head);
+  if (known === undefined) lengths.set(head, [form.length]);
+  else if (!known.includes(form.length)) {
+    known.push(form.length);
+    known.sort((a, b) => b - a);
+  }
+}
+
 function hideSecrets(index: SecretIndex, text: string, rest: number): string {
-  if (index.size === 0) return text;
+  if (index.secrets.size === 0) return text;
   const parts: string[] = [];
   // What stands before `shown` is in `parts`; a secret that was found reaches to `end`.
   let shown = 0;
@@ -87,44 +91,51 @@ function hideSecrets(index: SecretIndex, text: string, rest: number): string {
 }
 
 /** Characters of the longest end of a secret with which the text begins; 0: with none. */
-function lengthOfRest(index: SecretIndex, text: string): number {
+function lengthOfRest({ secrets }: SecretIndex, text: string): number {
   const head = text.slice(0, SHORTEST_SECRET);
   if (head.length < SHORTEST_SECRET) return 0;
   let longest = 0;
-  for (const { secrets } of [...index.values()].flat()) {
-    for (const secret of secrets) {
-      for (let at = secret.indexOf(head, 1); at > 0; at = secret.indexOf(head, at + 1)) {
-        const length = secret.length - at;
-        if (length <= longest) break;
-        if (text.startsWith(secret.slice(at))) longest = length;
-      }
+  for (const secret of secrets) {
+    for (let at = secret.indexOf(head, 1); at > 0; at = secret.indexOf(head, at + 1)) {
+      const length = secret.length - at;
+      if (length <= longest) break;
+      if (text.startsWith(secret.slice(at))) longest = length;
     }
   }
   return longest;
 }
 
-function longestSecretAt(index: SecretIndex, text: string, at: number): number {
-  const groups = index.get(text.slice(at, at + SHORTEST_SECRET));
-  if (groups === undefined) return 0;
-  for (const { length, secrets } of groups) {
-    if (at + length <= text.length && secrets.has(text.slice(at, at + length))) return length;
-  }
-  return 0;
+function longestSecretAt({ secrets, lengths }: SecretIndex, text: string, at: number): number {
+  const known = lengths.get(text.slice(at, at + SHORTEST_SECRET)) ?? [];
+  return known.find((length) => at + length <= text.length && secrets.has(text.slice(at, at + length))) ?? 0;
 }
 
 function formsOf(secret: string): string[] {
   const trimmed = secret.trim();
   const lines = trimmed.split(/\r?\n/).map((line) => line.trim());
-  const plain = [secret, trimmed, ...(lines.length > 1 ? lines.filter((line) => line.length >= 8) : [])];
-  return plain.flatMap((text) => [
-    text,
+  const plain = new Set([secret, trimmed]);
+  if (lines.length > 1) for (const line of lines) if (line.length >= SHORTEST_LINE) plain.add(line);
+  return [...plain].flatMap(formsOfText);
+}
+
+/** Forms that are the text itself are left out: settings may bring hundreds of thousands of secrets. */
+function formsOfText(text: string): string[] {
+  const base64 = Buffer.from(text).toString('base64');
+  const forms = [text, base64];
+  if (/[+/=]/.test(base64)) forms.push(Buffer.from(text).toString('base64url'));
+  if (PLAIN.test(text)) return forms;
+  forms.push(
     JSON.stringify(text).slice(1, -1),
     encodeURIComponent(text.toWellFormed()),
     text.replaceAll("'", "'\\''"),
-    Buffer.from(text).toString('base64'),
-    Buffer.from(text).toString('base64url'),
-  ]);
+  );
+  return forms;
 }
+
+/** Characters of a line that is a secret by itself. */
+const SHORTEST_LINE = 8;
+/** Text that is the same in JSON, in a URL and between the quotes of a shell. */
+const PLAIN = /^[\w.~-]*$/;
 
 function stringsIn(value: unknown): string[] {
   const found: string[] = [];
