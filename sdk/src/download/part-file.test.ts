@@ -1,8 +1,9 @@
 /** The temporary file of a download, with a runtime that saves bodies by itself and does it well or badly. Real files. */
 import { fstatSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { PartFile } from './part-file.ts';
 import { createPartFile } from './part-file.ts';
 
@@ -34,12 +35,25 @@ afterEach(async () => {
 });
 
 describe('a part file', () => {
+  it.each([true, false])(
+    'waits for the disk only when it is to survive a power failure: %s',
+    async (durable) => {
+      await make(undefined);
+      const sync = await spyOnSync();
+      await part.append(Buffer.from('whole'));
+      await part.finish({ durable });
+      expect(sync).toHaveBeenCalledTimes(durable ? 1 : 0);
+      sync.mockRestore();
+      expect(readFileSync(target, 'utf8')).toBe('whole');
+    },
+  );
+
   it('is 0600 while it grows, and has its name and mode when it is finished', async () => {
     await make(undefined);
     await part.append(Buffer.from('begun'));
     expect(onlyFile()).toMatch(/\/\.[\w-]+\.part$/);
     expect(statSync(onlyFile()).mode & 0o777).toBe(0o600);
-    await part.finish();
+    await part.finish({ durable: true });
     expect(onlyFile()).toBe(target);
     expect(statSync(target).mode & 0o777).toBe(0o500);
   });
@@ -99,4 +113,12 @@ function isOpenOn(fd: number, path: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** Counts how often any file is put on disk; it is, all the same. */
+async function spyOnSync() {
+  const file = await open(join(folder, readdirSync(folder).join('/')));
+  const prototype: typeof file = Object.getPrototypeOf(file);
+  await file.close();
+  return vi.spyOn(prototype, 'sync');
 }

@@ -11,8 +11,8 @@ import type { FileAccess } from './blob-access.ts';
 import { describeFailure, downloadFailure } from './failure.ts';
 import type { PlannedFile } from './file-name.ts';
 
-/** How many files are downloaded at the same time. */
-export const PARALLEL_DOWNLOADS = 8;
+/** How many files are downloaded at the same time. Each takes about a megabyte of memory, whatever its size. */
+export const PARALLEL_DOWNLOADS = 10;
 
 export interface DownloadRun {
   readonly host: Host;
@@ -69,6 +69,8 @@ async function download(run: DownloadRun, planned: PlannedFile, freeSpace: FreeS
       url: planned.url,
       target,
       mode: PROGRAM_MODE,
+      // A run that a power failure ends is not continued, and the next one downloads its files anew.
+      durable: false,
       ...(planned.sha256 === undefined ? {} : { sha256: planned.sha256 }),
       headers: { 'x-ms-client-request-id': randomUUID() },
       signal,
