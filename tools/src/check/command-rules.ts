@@ -11,7 +11,7 @@ import {
 import type { FileFacts } from './file-facts.ts';
 import { type Finding, findingFor } from './rule.ts';
 
-const SHELL = 'agent-contract 6.1';
+const SHELL = 'WALinuxAgent 2.15 ga/exthandlers.py launch_command';
 
 export const COMMAND_RULES = {
   'command-file': {
@@ -31,7 +31,7 @@ export const COMMAND_RULES = {
     severity: 'warning',
     reason:
       'The command is a text for the shell, and under systemd-run only its first part runs in the scope of the agent.',
-    source: 'agent-contract 6.1, 6.2',
+    source: 'WALinuxAgent 2.15 ga/cgroupapi.py start_extension_command; systemd-run(1)',
     fix: 'Move pipes, redirections, variables and quotes into a script.',
   },
   'command-first-word': {
@@ -45,14 +45,14 @@ export const COMMAND_RULES = {
     severity: 'warning',
     reason:
       'The bit is lost or was never there. The agent of Azure VMs sets it for the owner; other agents that run the same zip may not.',
-    source: 'agent-contract 1.3; docs-and-reliability 1.8',
+    source: 'WALinuxAgent 2.15 ga/exthandlers.py initialize',
     fix: 'Make the file executable (chmod +x) and pack it on Linux or with a program that keeps modes.',
   },
   'command-program': {
     severity: 'warning',
     reason:
       'The file is no ELF program and has no "#!", so it only starts where a shell takes pity on it, and not under systemd-run.',
-    source: 'agent-contract 6.2; execve(2)',
+    source: 'WALinuxAgent 2.15 ga/cgroupapi.py start_extension_command; execve(2)',
     fix: 'Begin the script with #!/bin/sh.',
   },
 } as const;

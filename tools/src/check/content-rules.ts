@@ -8,25 +8,26 @@ import type { FileFacts } from './file-facts.ts';
 import type { PackedFile } from './packed-file.ts';
 import { type Finding, findingFor } from './rule.ts';
 
-const ANCHORS = 'sdk-anchors 5';
+const PAGE = 'Handlerkit docs/packaging.md';
 
 export const CONTENT_RULES = {
   'secret-content': {
     severity: 'error',
     reason: 'A package is public: whoever can use the extension can download it.',
-    source: ANCHORS,
+    source: PAGE,
     fix: 'Take it out, renew the secret, and give it in protected settings.',
   },
   'secret-file': {
     severity: 'error',
     reason: 'A file of this name usually holds a secret, and a package is public.',
-    source: ANCHORS,
+    source: PAGE,
     fix: 'Leave the file out of the package; if it was published, renew what is in it.',
   },
   'zip-damaged': {
     severity: 'error',
     reason: 'The content does not have the checksum that the zip says, so unpacking fails.',
-    source: 'CPython Lib/zipfile ZipExtFile; agent-contract 1.2',
+    source:
+      'CPython Lib/zipfile ZipExtFile; WALinuxAgent 2.15 common/protocol/wire.py _try_expand_zip_package',
     fix: 'Pack again; the file is damaged.',
   },
   'zip-short': {
@@ -39,38 +40,38 @@ export const CONTENT_RULES = {
   'content-source-map': {
     severity: 'warning',
     reason: 'Source maps carry the sources and the folders of the machine that built them.',
-    source: ANCHORS,
+    source: PAGE,
     fix: 'Build without source maps, or leave them out.',
   },
   'content-tests': {
     severity: 'warning',
     reason: 'Tests and their fixtures are of no use on a VM, and a fixture may be taken for the real thing.',
-    source: ANCHORS,
+    source: PAGE,
     fix: 'Leave them out of the package.',
   },
   'content-references': {
     severity: 'warning',
     reason: 'A folder of references is working material.',
-    source: ANCHORS,
+    source: PAGE,
     fix: 'Leave it out of the package.',
   },
   'content-repository': {
     severity: 'error',
     reason:
       'The folder of a version control system holds all former versions of all files, also those with secrets.',
-    source: ANCHORS,
+    source: PAGE,
     fix: 'Leave it out of the package.',
   },
   'content-development-modules': {
     severity: 'warning',
     reason: 'Tools of development make the package large and bring their own weaknesses to the VM.',
-    source: ANCHORS,
+    source: PAGE,
     fix: 'Install with npm ci --omit=dev, or bundle the program.',
   },
   'content-junk': {
     severity: 'warning',
     reason: 'Files of a desktop or an editor are of no use on a VM.',
-    source: ANCHORS,
+    source: PAGE,
     fix: 'Leave the file out of the package.',
   },
 } as const;

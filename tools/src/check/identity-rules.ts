@@ -16,26 +16,27 @@ import {
 import { parsePublisherManifest } from '../vm/package-identity.ts';
 import { type Finding, findingFor } from './rule.ts';
 
-const REGISTRATION = 'sdk-anchors 5';
+const REGISTRATION = 'Azure/azure-linux-extensions docs/handler-registration.md';
 
 export const IDENTITY_RULES = {
   'identity-unknown': {
     severity: 'note',
     reason: 'Nothing in the package says which extension it is, so names and version could not be checked.',
-    source: 'agent-contract 1.1',
+    source: 'WALinuxAgent 2.15 ga/exthandlers.py get_full_name',
     fix: 'Name the file Publisher.Type-1.2.3.zip, or add --publisher, --type and --version.',
   },
   'identity-dash': {
     severity: 'error',
     reason:
       'The agent splits the names of folders at "-", so it does not find a handler with one in its name again.',
-    source: 'agent-contract 1.1; sdk-anchors 5',
+    source: 'WALinuxAgent 2.15 ga/exthandlers.py get_ext_handler_instance_from_path',
     fix: 'Take the "-" out of the name.',
   },
   'identity-characters': {
     severity: 'error',
     reason: 'The names become folders and part of a shell command, and registration refuses "_" in them.',
-    source: 'agent-contract 1.1, 6.1; sdk-anchors 5',
+    source:
+      'Azure/azure-linux-extensions docs/handler-registration.md; WALinuxAgent 2.15 ga/exthandlers.py launch_command',
     fix: 'Use letters, digits and single dots, and begin with a letter.',
   },
   'identity-length': {
@@ -47,7 +48,7 @@ export const IDENTITY_RULES = {
   'version-format': {
     severity: 'error',
     reason: 'The agent takes no folder with another form of version for a handler.',
-    source: 'agent-contract 1.1 (FlexibleVersion)',
+    source: 'WALinuxAgent 2.15 common/utils/flexible_version.py FlexibleVersion',
     fix: 'Use whole numbers with dots between, such as 1.2.3.0.',
   },
   'version-parts': {
@@ -59,13 +60,14 @@ export const IDENTITY_RULES = {
   'version-not-raised': {
     severity: 'error',
     reason: 'A version is published once, and the agent never unpacks a version that it has.',
-    source: 'sdk-anchors 5; agent-contract 7.2',
+    source:
+      'Azure/azure-linux-extensions docs/handler-registration.md; WALinuxAgent 2.15 ga/exthandlers.py decide_version',
     fix: 'Raise the version.',
   },
   'version-other-extension': {
     severity: 'error',
     reason: 'The package that --previous names belongs to another extension.',
-    source: 'agent-contract 1.1',
+    source: 'WALinuxAgent 2.15 ga/exthandlers.py get_full_name',
     fix: 'Name an earlier package of the same extension.',
   },
   'publisher-manifest-missing': {
@@ -89,14 +91,15 @@ export const IDENTITY_RULES = {
   'publisher-manifest-differs': {
     severity: 'warning',
     reason: 'The two manifests of the package say different things, so registration and the agent do, too.',
-    source: 'sdk-anchors 5; agent-contract 7.7',
+    source:
+      'Azure/azure-linux-extensions docs/handler-registration.md; WALinuxAgent 2.15 ga/exthandlers.py ensure_consistent_data_for_mc',
     fix: 'Make them say the same.',
   },
   'signing-info': {
     severity: 'warning',
     reason:
       'The agent compares these names with those of the handler and does not validate the package when they differ.',
-    source: 'agent-contract 1.5',
+    source: 'WALinuxAgent 2.15 ga/signature_validation_util.py validate_handler_manifest_signing_info',
     fix: 'Write type, publisher and version as they are registered.',
   },
 } as const;

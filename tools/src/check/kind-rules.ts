@@ -2,7 +2,7 @@
 import type { PackedFile } from './packed-file.ts';
 import { type Finding, findingFor } from './rule.ts';
 
-const EXTRACT = 'agent-contract 1.3; CPython Lib/zipfile ZipFile._extract_member';
+const EXTRACT = 'CPython Lib/zipfile ZipFile._extract_member; WALinuxAgent 2.15 ga/exthandlers.py initialize';
 
 export const KIND_RULES = {
   'kind-link': {
@@ -34,14 +34,15 @@ export const KIND_RULES = {
   'size-file': {
     severity: 'warning',
     reason: 'A file of more than 4 GiB needs zip64, and time and disk that a VM may not have.',
-    source: 'agent-contract 1.2 (five minutes for the download)',
+    source:
+      'WALinuxAgent 2.15 common/protocol/wire.py _download_with_fallback_channel (five minutes for the download)',
     fix: 'Let the extension download large files when it runs.',
   },
   'size-total': {
     severity: 'warning',
     reason:
       'The agent gives a download five minutes and keeps zip and files on the disk of the VM at the same time.',
-    source: 'agent-contract 1.2',
+    source: 'WALinuxAgent 2.15 common/protocol/wire.py _download_with_fallback_channel',
     fix: 'Let the extension download large files when it runs.',
   },
 } as const;

@@ -25,39 +25,39 @@ import {
 } from '@handlerkit/sdk/contract';
 import { type Finding, findingFor } from './rule.ts';
 
-const CONTRACT = 'agent-contract 2';
+const CONTRACT = 'WALinuxAgent 2.15 ga/exthandlers.py load_manifest, HandlerManifest';
 
 export const MANIFEST_RULES = {
   'manifest-missing': {
     severity: 'error',
     reason: `Without ${HANDLER_MANIFEST_FILE} the agent knows no command and reports that the download failed.`,
-    source: 'agent-contract 1.3',
+    source: 'WALinuxAgent 2.15 ga/exthandlers.py initialize',
     fix: `Put ${HANDLER_MANIFEST_FILE}, in exactly this spelling, at the root of the package.`,
   },
   'manifest-many': {
     severity: 'error',
     reason:
       'The agent searches all folders and takes the first manifest that it meets, in an order that nobody promises.',
-    source: 'agent-contract 1.3 (search_file)',
+    source: 'WALinuxAgent 2.15 ga/exthandlers.py initialize; common/utils/fileutil.py search_file',
     fix: `Leave one ${HANDLER_MANIFEST_FILE} in the package, at its root.`,
   },
   'manifest-second': {
     severity: 'warning',
     reason: 'The agent takes the manifest at the root; what else reads the package may take this one.',
-    source: 'agent-contract 1.3 (search_file); sdk-anchors 5',
+    source: 'WALinuxAgent 2.15 ga/exthandlers.py initialize; common/utils/fileutil.py search_file',
     fix: `Leave only the ${HANDLER_MANIFEST_FILE} at the root in the package.`,
   },
   'manifest-wrapped': {
     severity: 'error',
     reason:
       'The agent finds the manifest there, but looks for the commands from the root of the package, where they are not.',
-    source: 'agent-contract 1.3, 6.1',
+    source: 'WALinuxAgent 2.15 ga/exthandlers.py initialize, launch_command',
     fix: 'Pack the content of the folder, not the folder itself.',
   },
   'manifest-nested': {
     severity: 'warning',
     reason: 'The agent finds the manifest there, but resolves the commands from the root of the package.',
-    source: 'agent-contract 1.3',
+    source: 'WALinuxAgent 2.15 ga/exthandlers.py initialize, launch_command',
     fix: 'Pack the content of the folder, not the folder itself.',
   },
   'manifest-json': {
@@ -102,38 +102,39 @@ export const MANIFEST_RULES = {
     severity: 'warning',
     reason:
       'The new version is enabled without its install, so what install makes (files, units, packages) must be made by update.',
-    source: 'sdk-anchors 5; agent-contract 7.4',
+    source: 'WALinuxAgent 2.15 ga/exthandlers.py _update_extension_handler_and_return_if_failed',
     fix: `Write "${UPDATE_WITH_INSTALL}", or let update do all that install does.`,
   },
   'manifest-unknown-key': {
     severity: 'warning',
     reason: 'The agent ignores keys that it does not know.',
-    source: `${CONTRACT}; sdk-anchors 5`,
+    source: 'WALinuxAgent 2.15 ga/exthandlers.py HandlerManifest',
     fix: 'Correct the spelling, or take the key out.',
   },
   'manifest-registration': {
     severity: 'note',
     reason: 'The registration of a handler asks for this key, though the agent can do without.',
-    source: 'sdk-anchors 5',
+    source: 'Azure/azure-linux-extensions docs/design-details.md',
     fix: 'Add the key with true or false.',
   },
   'manifest-heartbeat': {
     severity: 'warning',
     reason:
       'The handler says that it reports a heartbeat; without one the platform shows it as unresponsive after ten minutes.',
-    source: 'agent-contract 9',
+    source: 'WALinuxAgent 2.15 ga/exthandlers.py collect_heartbeat, is_responsive',
     fix: `Write the heartbeat file from a process that goes on, or set ${REPORT_HEARTBEAT_KEY} to false.`,
   },
   'manifest-heartbeat-of-many': {
     severity: 'warning',
     reason: 'There is one heartbeat for all configurations of a handler.',
-    source: 'agent-contract 9, 7.7',
+    source: 'WALinuxAgent 2.15 ga/exthandlers.py get_heartbeat_file',
     fix: `Set ${REPORT_HEARTBEAT_KEY} or ${SUPPORTS_MULTIPLE_KEY} to false.`,
   },
   'manifest-limits': {
     severity: 'warning',
     reason: 'The agent passes the limits to systemd, which refuses what is no positive number.',
-    source: 'agent-contract 2, 6.7',
+    source:
+      'WALinuxAgent 2.15 ga/cgroupconfigurator.py set_extension_services_cpu_memory_quota; systemd.resource-control(5)',
     fix: 'Give positive numbers, and services as an array of objects with a name.',
   },
 } as const;

@@ -13,7 +13,7 @@ import {
 import type { PackedFile } from './packed-file.ts';
 import { type Finding, findingFor } from './rule.ts';
 
-const EXTRACT = 'CPython Lib/zipfile ZipFile._extract_member; agent-contract 1.3';
+const EXTRACT = 'CPython Lib/zipfile ZipFile._extract_member; WALinuxAgent 2.15 ga/exthandlers.py initialize';
 
 export const NAME_RULES = {
   'name-absolute': {
@@ -58,7 +58,7 @@ export const NAME_RULES = {
   'name-long': {
     severity: 'error',
     reason: 'No Linux file system takes a name of more than 255 bytes.',
-    source: 'path_resolution(7), NAME_MAX',
+    source: 'path_resolution(7)',
     fix: 'Shorten the name.',
   },
   'name-duplicate': {
@@ -77,14 +77,14 @@ export const NAME_RULES = {
     severity: 'warning',
     reason:
       'Names that differ in case only become one file wherever the package is unpacked on Windows or macOS.',
-    source: 'sdk-anchors 5',
+    source: 'Handlerkit docs/packaging.md',
     fix: 'Rename one of them.',
   },
   'name-of-agent': {
     severity: 'error',
     reason:
       "The agent keeps its own state under this name in the handler's folder; a packed one is taken for it.",
-    source: 'agent-contract 1.1, 4.4',
+    source: 'WALinuxAgent 2.15 ga/exthandlers.py get_status_dir, set_handler_state, copy_status_files',
     fix: 'Leave the file out of the package.',
   },
 } as const;

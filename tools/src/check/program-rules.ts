@@ -6,32 +6,33 @@ import type { ElfFacts } from './elf.ts';
 import type { FileFacts } from './file-facts.ts';
 import { type Finding, findingFor } from './rule.ts';
 
-const LIBC = 'runtime.md (glibc of the distributions that Azure endorses); ld.so(8)';
+const LIBC =
+  'ld.so(8); glibc of the distributions at learn.microsoft.com/azure/virtual-machines/linux/endorsed-distros';
 
 export const PROGRAM_RULES = {
   'program-machine': {
     severity: 'error',
     reason: 'VMs of Azure have x64 or arm64 processors and no libraries for others.',
-    source: 'sdk-anchors 5; elf(5)',
+    source: 'elf(5)',
     fix: 'Build the file for x64 (x86-64) or arm64 (aarch64).',
   },
   'program-foreign': {
     severity: 'warning',
     reason: 'The file is a program for another operating system.',
-    source: 'sdk-anchors 5',
+    source: 'elf(5)',
     fix: 'Build it for Linux, or leave it out.',
   },
   'program-one-architecture': {
     severity: 'note',
     reason: 'On a VM with the other processor the programs cannot start (exit code 126).',
-    source: 'sdk-anchors 5 (supportedArchitectures)',
+    source: 'elf(5); execve(2)',
     fix: 'Pack programs for both, or publish the version for this architecture only and let the launcher exit with 51.',
   },
   'program-module-missing': {
     severity: 'error',
     reason:
       'There are programs for a processor whose native modules are missing, so loading them fails there.',
-    source: 'sdk-anchors 5',
+    source: 'dlopen(3)',
     fix: 'Pack the native modules for each architecture that has a program.',
   },
   'program-musl': {

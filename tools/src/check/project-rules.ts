@@ -9,27 +9,27 @@ export const PROJECT_RULES = {
   'project-description': {
     severity: 'error',
     reason: 'Nothing can be packed from a description with a fault.',
-    source: 'JSON Schema of extension.json',
+    source: 'Handlerkit tools/extension.schema.json',
     fix: 'Correct the file at this place.',
   },
   'project-file-missing': {
     severity: 'error',
     reason: 'The description names a file that is not there.',
-    source: 'JSON Schema of extension.json',
+    source: 'Handlerkit tools/extension.schema.json',
     fix: 'Correct the name, or add the file.',
   },
   'project-second-manifest': {
     severity: 'error',
     reason:
       'The package gets its handler manifest from the description, and the agent takes the first that it finds anywhere.',
-    source: 'agent-contract 1.3',
+    source: 'WALinuxAgent 2.15 ga/exthandlers.py initialize; common/utils/fileutil.py search_file',
     fix: 'Take the file out of "files".',
   },
   'project-name-case': {
     severity: 'error',
     reason:
       'handlerkit pack refuses such names, because they become one file wherever the package is unpacked on Windows or macOS.',
-    source: 'sdk-anchors 5',
+    source: 'Handlerkit docs/packaging.md',
     fix: 'Rename one of them, or take it out of "files".',
   },
 } as const;

@@ -9,7 +9,10 @@ export interface Rule {
   readonly severity: Severity;
   /** Why the rule is there, in one sentence or two. */
   readonly reason: string;
-  /** Where the fact behind it was read. */
+  /**
+   * Where a reader can look the fact up: public sources, with `; ` between them. A file of the agent is below its `azurelinuxagent/`,
+   * one that begins with `Handlerkit` in this repository.
+   */
   readonly source: string;
   /** What to do about it. */
   readonly fix: string;

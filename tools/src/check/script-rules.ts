@@ -10,7 +10,7 @@ export const SCRIPT_RULES = {
     severity: 'error',
     reason:
       'With CRLF the kernel looks for an interpreter whose name ends in a carriage return, and a shell reads one at each end of line: exit code 127.',
-    source: 'sdk-anchors 5; execve(2)',
+    source: 'execve(2)',
     fix: 'Store the script with LF line ends (in git: *.sh text eol=lf).',
   },
   'script-bom': {
@@ -23,7 +23,7 @@ export const SCRIPT_RULES = {
   'script-interpreter': {
     severity: 'warning',
     reason: 'Not every image has this interpreter; without it the command fails with exit code 126 or 127.',
-    source: 'sdk-anchors 5; docs-and-reliability 1.1 (exit 51)',
+    source: 'execve(2); learn.microsoft.com/azure/virtual-machines/extensions/features-linux',
     fix: 'Use #!/bin/sh, look for the interpreter there, and exit with 51 or 52 and a clear message without it.',
   },
 } as const;

@@ -19,7 +19,7 @@ import {
 import { DamagedContent, type FileKind, type PackedFile, UnreadContent } from './packed-file.ts';
 import { type Finding, findingFor } from './rule.ts';
 
-const PYTHON = 'CPython Lib/zipfile; agent-contract 1.2, 1.3';
+const PYTHON = 'CPython Lib/zipfile; WALinuxAgent 2.15 common/protocol/wire.py _try_expand_zip_package';
 
 export const ZIP_RULES = {
   'zip-unreadable': {
@@ -44,20 +44,20 @@ export const ZIP_RULES = {
   'zip-zip64': {
     severity: 'warning',
     reason: 'The zip is in the form for sizes above 4 GiB, which not every installer of handlers reads.',
-    source: 'APPNOTE.TXT 4.3.14; docs-and-reliability 1.8 (other agents run the same zips)',
+    source: 'PKWARE APPNOTE.TXT 4.3.14',
     fix: 'Make it smaller than 4 GiB and write it without zip64 (with Info-ZIP: zip -fz-).',
   },
   'zip-count': {
     severity: 'warning',
     reason: 'The end record says another number of entries than there are, which some readers refuse.',
-    source: 'APPNOTE.TXT 4.3.16',
+    source: 'PKWARE APPNOTE.TXT 4.3.16',
     fix: 'Pack again with another program.',
   },
   'zip-descriptor': {
     severity: 'note',
     reason:
       'Sizes stand behind the contents, so readers that go through the file from its beginning cannot read it.',
-    source: 'APPNOTE.TXT 4.3.9',
+    source: 'PKWARE APPNOTE.TXT 4.3.9',
     fix: 'Write the zip to a file, not to a pipe.',
   },
   'zip-header': {
@@ -70,7 +70,7 @@ export const ZIP_RULES = {
     severity: 'warning',
     reason:
       'The local header says other things than the directory, so two readers unpack two different packages.',
-    source: 'APPNOTE.TXT 4.3.7, 4.3.12',
+    source: 'PKWARE APPNOTE.TXT 4.3.7, 4.3.12',
     fix: 'Pack again; the file was edited.',
   },
   'zip-overlap': {
@@ -112,13 +112,13 @@ export const ZIP_RULES = {
   'zip-name-encoding': {
     severity: 'warning',
     reason: 'The name is not marked as UTF-8, so Python reads other letters than those that were meant.',
-    source: 'CPython Lib/zipfile _RealGetContents; APPNOTE.TXT 4.4.4 (bit 11)',
+    source: 'CPython Lib/zipfile _RealGetContents; PKWARE APPNOTE.TXT 4.4.4',
     fix: 'Use ASCII names, or pack with a program that marks UTF-8.',
   },
   'zip-bomb': {
     severity: 'error',
     reason: 'The content is so much larger than the zip that it fills the disk of the VM; it was not read.',
-    source: 'agent-contract 1.2 (the agent knows no limit)',
+    source: 'WALinuxAgent 2.15 common/protocol/wire.py _try_expand_zip_package (it knows no limit)',
     fix: 'Let the extension make or download large files when it runs.',
   },
 } as const;
