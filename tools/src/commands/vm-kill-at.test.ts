@@ -46,6 +46,17 @@ describe.each(VM_KINDS)('a kill in a VM that is $kind', ({ kind, skip, because }
     expect(JSON.parse(after.stdout)[0].statuses[0].message).toBe('late');
   });
 
+  test(`comes behind the final status, which stays when enable is called again${because}`, async () => {
+    const zip = await writeScriptExtension(folder, { version: '1.0.0' });
+    await vm('kill-at', 'enable:final', '--isolation', kind);
+    const result = await vm('set', zip);
+    expect(result.stderr).toContain('error VM_KILLED: The VM was killed at enable:final');
+    expect(result.stderr).toContain('Try: The final status is written');
+    const after = await vm('reboot');
+    expect(operationsOf(after)).toEqual(['enable exit 0']);
+    expect(JSON.parse(after.stdout)[0].statuses[0].code).toBe('ProvisioningState/succeeded');
+  });
+
   test(`comes before the agent has noted the end of a command, which then runs again${because}`, async () => {
     const zip = await writeScriptExtension(folder, { version: '1.0.0' });
     await vm('kill-at', 'install:exit', '--isolation', kind);

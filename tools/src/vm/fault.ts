@@ -136,9 +136,14 @@ function isStatusMoment(moment: string | undefined): moment is 'transitioning' |
   return moment === 'transitioning' || moment === 'final';
 }
 
+/** The agent does not know that the work is done: it calls enable again, and shows what the status says. */
+const AFTER_FINAL =
+  'The final status is written, so the enable after a restart should find its work done: handlerkit vm reboot';
+const AFTER_OTHERS = 'Start it again, and see how the extension goes on: handlerkit vm reboot';
+
 function killed(step: FaultStep): ToolError {
   return new ToolError('VM_KILLED', `The VM was killed at ${formatFaultStep(step)}, as by a power cut.`, {
-    hint: 'Start it again, and see how the extension goes on: handlerkit vm reboot',
+    hint: step.at.kind === 'status' && step.at.value === 'final' ? AFTER_FINAL : AFTER_OTHERS,
   });
 }
 
