@@ -1,4 +1,5 @@
 /** All campaigns, in the order in which they are carried out. */
 import type { Campaign } from './campaign.ts';
+import { loadCampaign } from './load-campaign.ts';
 
-export const CAMPAIGNS: readonly Campaign[] = [];
+export const CAMPAIGNS: readonly Campaign[] = [loadCampaign];
