@@ -47,12 +47,12 @@ describe('writing a whole file', () => {
   });
 
   it.skipIf(process.getuid?.() !== 0)(
-    'leaves the former file whole, and nothing else, on a full disk (which needs root)',
+    'leaves the former file whole, and nothing else, on a full disk, and the error names the file (which needs root)',
     () => {
       const module = fileURLToPath(new URL('./whole-file.ts', import.meta.url));
       const script = `import { writeWholeFile } from ${JSON.stringify(module)};
       writeWholeFile('file', 'former');
-      try { writeWholeFile('file', 'x'.repeat(200_000)); } catch (thrown) { console.log(thrown.code); }`;
+      try { writeWholeFile('file', 'x'.repeat(200_000)); } catch (thrown) { console.log(thrown.code, thrown.message); }`;
       const inNamespace =
         'mount -t tmpfs -o size=64k tmpfs "$1" && cd "$1" && shift && "$@" && ls -A && cat file';
       const { stdout, stderr } = spawnSync(
@@ -70,7 +70,8 @@ describe('writing a whole file', () => {
         ],
         { encoding: 'utf8' },
       );
-      expect([stdout, stderr]).toEqual(['ENOSPC\nfile\nformer', '']);
+      const error = "ENOSPC ENOSPC: no space left on device, write 'file'";
+      expect([stdout, stderr]).toEqual([`${error}\nfile\nformer`, '']);
     },
   );
 

@@ -46,7 +46,7 @@ export function writeWholeFile(path: string, text: string | Uint8Array, options:
     renameSync(temporary, path);
   } catch (thrown) {
     removeQuietly(temporary);
-    throw thrown;
+    throw namingPath(thrown, path);
   }
   if (options.durable !== false) syncFolder(dirname(path));
 }
@@ -87,12 +87,30 @@ export function readTextIfThere(path: string): string | undefined {
   }
   try {
     const stats = fstatSync(file);
-    if (stats.isFile()) return readFileSync(file, 'utf8');
+    if (stats.isFile()) return readOpenFile(file, path);
     if (stats.isCharacterDevice() && stats.rdev === NULL_DEVICE) return '';
     throw new Error(`${path} is ${kindOf(stats)}, where a regular file belongs`);
   } finally {
     closeSync(file);
   }
+}
+
+function readOpenFile(file: number, path: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (thrown) {
+    throw namingPath(thrown, path);
+  }
+}
+
+/** A full disk is told by the call on the open file, and that error names none: with the path it can be acted upon. */
+function namingPath(thrown: unknown, path: string): unknown {
+  if (!(thrown instanceof Error) || !('code' in thrown)) return thrown;
+  if ('path' in thrown && thrown.path !== undefined) return thrown;
+  return Object.assign(new Error(`${thrown.message} '${path}'`, { cause: thrown }), {
+    code: thrown.code,
+    path,
+  });
 }
 
 /** Number of `/dev/null`, by a link to which a file is masked. Source: Linux, Documentation/admin-guide/devices.txt. */
