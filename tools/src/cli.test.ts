@@ -27,6 +27,7 @@ describe('the command line', () => {
 
   it('shows an example of itself in the help of every command', async () => {
     const commands = [
+      [],
       ...(await commandsOf([])),
       ...(await commandsOf(['vm'])),
       ...(await commandsOf(['fabric'])),
@@ -35,9 +36,7 @@ describe('the command line', () => {
     for (const words of commands) {
       const { exitCode, stdout, stderr } = await runCli([...words, '--help']);
       expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
-      // A group lists its commands; the script of `completion` says at its top how it is used.
-      if (/^Commands:$|^# Installation:/m.test(stdout)) continue;
-      expect(stdout).toMatch(new RegExp(`Examples?:\\n  handlerkit ${words.join(' ')}`));
+      expect(stdout).toMatch(new RegExp(`Examples?:\\n  ${['handlerkit', ...words].join(' ')} `));
     }
   });
 
@@ -51,6 +50,44 @@ describe('the command line', () => {
     }
   });
 
+  it('shows the options of a command before those of every command', async () => {
+    for (const words of [['pack'], ['vm'], ['vm', 'set'], ['fabric']]) {
+      const { stdout } = await runCli([...words, '--help']);
+      const headings = stdout.match(/^[A-Z].*:$/gm);
+      expect(headings?.slice(-3), words.join(' ')).toEqual([
+        'Options:',
+        'Options of every command:',
+        'Examples:',
+      ]);
+    }
+  });
+
+  it.each([
+    ['44', undefined, 44],
+    ['44', 60, 60],
+    ['none', undefined, 110],
+  ])(
+    'with COLUMNS=%s and a terminal of %s columns prints lines of at most %i',
+    async (COLUMNS, columns, width) => {
+      const { stdout } = await runCli(['pack', '--help'], { columns, env: { COLUMNS } });
+      expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(width);
+    },
+  );
+
+  it.each([
+    [['bash'], {}, 'bash'],
+    [['zsh'], {}, 'zsh'],
+    [[], { SHELL: '/usr/bin/zsh' }, 'zsh'],
+    [[], { SHELL: '/bin/bash' }, 'bash'],
+    [[], { SHELL: '/bin/fish' }, 'bash'],
+    [[], {}, 'bash'],
+  ])('completion %j with the environment %j prints the script for %s', async (words, env, shell) => {
+    const { stdout } = await runCli(['completion', ...words], { env });
+    expect(stdout).toContain(`for ${shell}: handlerkit completion ${shell} >> `);
+    const document = JSON.parse((await runCli(['completion', ...words, '--json'], { env })).stdout);
+    expect(document).toEqual({ shell, script: stdout });
+  });
+
   it('completes commands, options and their values in bash', async () => {
     const script = join(folder, 'completion.bash');
     const program = join(folder, 'handlerkit');
@@ -59,10 +96,11 @@ describe('the command line', () => {
       `#!/bin/sh\nexec '${process.execPath}' ${NODE_OPTIONS.join(' ')} '${CLI}' "$@"\n`,
       { mode: 0o755 },
     );
-    const env = { ...process.env, PATH: `${folder}:${process.env.PATH}`, SHELL: '/bin/bash' };
-    await writeFile(script, spawnSync(program, ['completion'], { env }).stdout);
+    // Whatever shell the user logs in with.
+    const env = { ...process.env, PATH: `${folder}:${process.env.PATH}`, SHELL: '/bin/zsh' };
+    await writeFile(script, spawnSync(program, ['completion', 'bash'], { env }).stdout);
     const complete = (...words: string[]): string[] => {
-      const text = `. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _handlerkit_yargs_completions; printf '%s\\n' "\${COMPREPLY[@]}"`;
+      const text = `. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _handlerkit; printf '%s\\n' "\${COMPREPLY[@]}"`;
       const { stdout } = spawnSync('bash', ['-c', text, 'bash', script, 'handlerkit', ...words], {
         env,
         encoding: 'utf8',
@@ -73,6 +111,8 @@ describe('the command line', () => {
     expect(complete('vm', 'in')).toEqual(['instance-view']);
     expect(complete('vm', 'set', '--prot')).toEqual(['--protected-settings']);
     expect(complete('vm', 'set', '--agent', 'w')).toEqual(['waagent']);
+    expect(complete('completion', 'z')).toEqual(['zsh']);
+    expect(complete('vm', 'set', 'no-such-word')).toEqual(['']);
   });
 
   it('prints the version of the package', async () => {
@@ -111,9 +151,21 @@ describe('the command line', () => {
     [['vm', 'set', 'x.zip', '--name'], 'The option --name needs a value.', 'handlerkit vm set --help'],
     [
       ['vm', 'set', 'x.zip', '--keep-settings', '--settings', '{}'],
-      'Arguments keep-settings and settings are mutually exclusive.',
+      '--keep-settings and --settings exclude each other.',
       'handlerkit vm set --help',
     ],
+    [['deploy', '.'], 'The option --format must be given.', 'handlerkit deploy --help'],
+    [
+      ['deploy', '.', '--format', 'bicpe'],
+      '"bicpe" is no value for --format. Did you mean "bicep"?',
+      'One of: az, powershell, arm, bicep, terraform, vmss-arm, vm-application, shared-extension',
+    ],
+    [
+      ['pack', '--architectures', 'x86_64'],
+      '"x86_64" is no value for --architectures.',
+      'One of: x64, arm64',
+    ],
+    [['completion', 'fish'], '"fish" is no value for shell.', 'One of: bash, zsh'],
     [['vm', 'set', 'x.zip', '--settings', '{'], '--settings is not valid JSON.', undefined],
     [['vm', 'set', 'x.zip', '--settings', '[1]'], '--settings must be a JSON object.', undefined],
     [

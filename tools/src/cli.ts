@@ -21,7 +21,7 @@ import type { CommandContext, ToolDeps } from './tool-deps.ts';
 import { createToolDeps } from './tool-deps.ts';
 import { readToolVersion } from './tool-version.ts';
 import { createUi } from './ui.ts';
-import { explainUsage, findRepeated } from './usage-text.ts';
+import { COMMON_OPTIONS, explainUsage, findRepeated, putOwnOptionsFirst } from './usage-text.ts';
 
 /** Runs one command line (without node and script) to its end and sets the exit code. Never rejects. */
 export async function main(argv: readonly string[], deps: ToolDeps = createToolDeps()): Promise<void> {
@@ -72,14 +72,14 @@ async function runCommandLine(argv: readonly string[], context: CommandContext):
     );
   }
   const actions: ((context: CommandContext) => Promise<void>)[] = [];
-  const parser = buildParser(argv, context.deps.stdout.columns);
+  const parser = buildParser(argv, widthOf(context.deps));
   registerCommands(parser, (action) => {
     actions.push(action);
   });
   // With a callback yargs prints nothing itself: help and version come here as text.
   try {
     await parser.parseAsync([...argv], {}, (_error, _args, output) => {
-      if (output !== '') context.deps.stdout.write(`${output}\n`);
+      if (output !== '') context.deps.stdout.write(`${putOwnOptionsFirst(output)}\n`);
     });
   } catch (thrown) {
     // A command whose options were loaded late does not go through `fail` with an option that lacks its value.
@@ -92,6 +92,7 @@ async function runCommandLine(argv: readonly string[], context: CommandContext):
 function buildParser(argv: readonly string[], columns: number | undefined): Argv {
   const parser: Argv = yargs([])
     .scriptName('handlerkit')
+    .group(['json', 'quiet', 'verbose', 'help', 'version'], COMMON_OPTIONS)
     .locale('en')
     .usage('$0 <command> [options]\n\nWrite, try and pack Azure VM extensions for Linux.')
     .option('json', {
@@ -112,10 +113,12 @@ function buildParser(argv: readonly string[], columns: number | undefined): Argv
     .strict()
     .recommendCommands()
     .demandCommand(1, NO_COMMAND)
-    .completion('completion', 'Print a script that completes commands and options in bash or zsh')
     .help()
     .alias('help', 'h')
     .version(readToolVersion())
+    .example('$0 init greeter', 'Make a project')
+    .example('$0 vm set greeter --settings @settings.json', 'Pack it and try it on a local VM')
+    .example('$0 check greeter', 'Find what Azure would trip over')
     .wrap(helpWidth(columns))
     .exitProcess(false)
     .fail((message: string | null | undefined, thrown: Error | undefined, current: Argv) => {
@@ -127,6 +130,12 @@ function buildParser(argv: readonly string[], columns: number | undefined): Argv
 }
 
 const NO_COMMAND = 'Name a command.';
+
+/** Of the terminal; without one what the environment says, as `man` takes it. */
+function widthOf({ stdout, env }: ToolDeps): number | undefined {
+  if (stdout.columns !== undefined) return stdout.columns;
+  return /^[1-9]\d{0,4}$/.test(env.COLUMNS ?? '') ? Number(env.COLUMNS) : undefined;
+}
 
 /** The terminal's width, within what can be read: a longer line is hard to follow, and a shorter one breaks words. */
 function helpWidth(columns: number | undefined): number {

@@ -35,7 +35,7 @@ export async function readProject(
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
     throw new ToolError('PROJECT_NOT_FOUND', `There is no readable ${EXTENSION_FILE} in this folder.`, {
       file: root,
-      hint: `Name the folder of an extension. To make one, write its publisher, type and version to ${EXTENSION_FILE}, and its program to src/main.ts.`,
+      hint: 'Name the folder of an extension. To make a new one: handlerkit init greeter',
       cause: error,
     });
   });

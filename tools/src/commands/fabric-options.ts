@@ -10,9 +10,6 @@ export function registerFabric(parser: Argv, run: Run): Argv {
       false,
       (fabric) =>
         fabric
-          .usage(
-            '$0 fabric [options]\n\nServe a VM the host side of Azure, on the addresses that it has there, until Ctrl-C (exit code 0).',
-          )
           .option('vm', {
             type: 'string',
             default: '.handlerkit/vm',
@@ -20,7 +17,8 @@ export function registerFabric(parser: Argv, run: Run): Argv {
             describe: 'Folder of the VM; made when there is none',
           })
           .option('vm-settings', VM_SETTINGS)
-          .example('$0 fabric', 'Print a line for each request that the VM makes'),
+          .example('$0 fabric', 'Print a line for each request that the VM makes')
+          .epilogue('It serves on the addresses that it has on Azure, until Ctrl-C (exit code 0).'),
       (args) =>
         run(async (context) => {
           const { fabricCommand } = await import('./fabric.ts');

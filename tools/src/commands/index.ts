@@ -102,4 +102,14 @@ export function registerCommands(parser: Argv, run: Run): void {
     'Serve a VM the host side of Azure: WireServer, HostGAPlugin, instance metadata',
     (fabric) => registerFabric(fabric, run),
   );
+  parser.command(
+    'completion [shell]',
+    'Print a script that completes commands and options in bash or zsh',
+    async (completion) => (await import('./completion.ts')).builder(completion),
+    (args) =>
+      run(async (context) => {
+        const { completionCommand } = await import('./completion.ts');
+        completionCommand(args.shell, context);
+      }),
+  );
 }

@@ -18,6 +18,8 @@ export function registerVm(parser: Argv, run: Run): Argv {
       requiresArg: true,
       describe: 'Folder of the VM; another folder is another VM',
     })
+    .example('$0 vm set . --settings @settings.json', 'Try the extension in this folder')
+    .example('$0 vm reset', 'Delete the VM')
     .demandCommand(1, 'Name a command of the VM.');
   addSet(vm, run);
   addViews(vm, run);
