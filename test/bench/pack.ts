@@ -9,6 +9,7 @@ import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bundleTool } from '../bundled-tool.ts';
 import { REPOSITORY, runHandlerkit } from '../handlerkit-command.ts';
+import { verdict } from './verdict.ts';
 
 const ROUNDS = 3;
 const RUNTIMES = ['bun', 'node'] as const;
@@ -55,11 +56,12 @@ async function measure(runtime: (typeof RUNTIMES)[number], work: string, tool: s
   }
   const [ours, theirs] = [statSync(packed).size, statSync(other).size];
   const [packMs, zipMs] = [median(times.pack), median(times.zip)];
-  const verdict = packMs <= zipMs && ours <= theirs ? 'met' : 'MISSED';
   return [
     row(`pack, ${runtime}, x64 and arm64`, packMs, ours),
     row('zip -9 of the same files', zipMs, theirs),
-    `pack, ${runtime}: ${(packMs / zipMs).toFixed(2)} of the time, ${(ours / theirs).toFixed(3)} of the size, target at most 1: ${verdict}\n`,
+    verdict(`pack, ${runtime}: time / zip -9`, packMs / zipMs, 'most', 1),
+    `${verdict(`pack, ${runtime}: size / zip -9`, ours / theirs, 'most', 1)}
+`,
   ].join('\n');
 }
 

@@ -22,6 +22,7 @@ import { runHandlerkit } from '../handlerkit-command.ts';
 import type { LocalVm } from '../local-vm.ts';
 import { createLocalVm, NO_OVERLAY } from '../local-vm.ts';
 import { findRoot } from '../vm-access/roots.ts';
+import { verdict } from './verdict.ts';
 
 const ROUNDS = 15;
 const TARGET_RATIO = 2;
@@ -160,7 +161,6 @@ function print(times: ReadonlyMap<Subject, readonly number[]>): void {
     cells.map((cell, index) => (index === 0 ? cell.padEnd(36) : cell.padStart(10))).join('');
   const [bare, start, made] = SUBJECTS.map(median);
   const ratio = ((made ?? Number.NaN) - (start ?? Number.NaN)) / (bare ?? Number.NaN);
-  const verdict = ratio <= TARGET_RATIO ? 'met' : 'MISSED';
   const lines = [
     `${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} cores, load ${loadavg()[0]?.toFixed(1)}, ${ROUNDS} rounds, milliseconds`,
     row('a new user with a password', 'median', 'min', 'p90'),
@@ -169,7 +169,7 @@ function print(times: ReadonlyMap<Subject, readonly number[]>): void {
       return row(subject, ...[0.5, 0, 0.9].map((part) => quantile(own, part).toFixed(1)));
     }),
     '',
-    `VM Access without its start / bare useradd and chpasswd: ${ratio.toFixed(2)}, target at most ${TARGET_RATIO.toFixed(1)}: ${verdict}`,
+    verdict('VM Access without its start / bare useradd and chpasswd', ratio, 'most', TARGET_RATIO),
   ];
   process.stdout.write(`${lines.join('\n')}\n`);
 }

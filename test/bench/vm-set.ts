@@ -11,6 +11,7 @@ import { bundleTool } from '../bundled-tool.ts';
 import { runHandlerkit } from '../handlerkit-command.ts';
 import type { Isolation } from '../local-vm.ts';
 import { NO_OVERLAY } from '../local-vm.ts';
+import { verdict } from './verdict.ts';
 
 const ROUNDS = 15;
 const TARGET_MS = 1000;
@@ -101,8 +102,7 @@ function print(results: ReadonlyMap<Isolation, readonly Measured[]>, bare: reado
     '',
     ...[...results].map(([kind, measured]) => {
       const over = median(overMs(measured));
-      const verdict = over <= TARGET_MS ? 'met' : 'MISSED';
-      return `vm set over the handler's own time, ${kind}: ${over.toFixed(0)} ms, target at most ${TARGET_MS}: ${verdict}`;
+      return verdict(`vm set over the handler's own time, ${kind}, ms`, over, 'most', TARGET_MS);
     }),
   ];
   process.stdout.write(`${lines.join('\n')}\n`);
