@@ -67,6 +67,20 @@ describe('a command', () => {
     expect((await sh('pwd -P', { cwd: folder })).stdout).toBe(`${folder}\n`);
   });
 
+  it('that is killed from outside takes along what it waited for', async () => {
+    let leader = 0;
+    const script = `sh -c 'echo $$ >${folder}/waited-for; while :; do sleep 0.02; done'; echo after`;
+    const running = sh(script, {
+      onStart: (pid) => {
+        leader = pid;
+      },
+    });
+    const waitedFor = await writtenPid('waited-for');
+    process.kill(leader, 'SIGKILL');
+    expect(await running).toMatchObject({ exitCode: null, signal: 'SIGKILL', stdout: '' });
+    expect(isAlive(waitedFor)).toBe(false);
+  });
+
   it('leads a session and a process group of its own', async () => {
     let pid = 0;
     const { stdout } = await sh('cut -d" " -f5,6 /proc/$$/stat', {

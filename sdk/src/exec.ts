@@ -280,6 +280,8 @@ function waitForEnd(child: ChildProcess, program: string, options: ExecOptions):
       reject(notStarted(program, cause));
     });
     child.once('exit', (exitCode, signal) => {
+      // Somebody else has killed it in the middle of its work: what it waited for is as unfinished as itself.
+      if (signal !== null) stop();
       settle();
       const end = { exitCode, signal, timedOut, aborted };
       if (pid === undefined || killer === undefined) resolve(end);
