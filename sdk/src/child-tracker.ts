@@ -1,7 +1,8 @@
 /**
- * Watches the processes that the author's code starts in enable: the journal names their groups, so that none goes on
- * unseen after a crash, and none outlives a run that was ended.
+ * Watches the processes that the author's code starts in enable: the journal names their groups, and they carry the mark
+ * of their run, so that none goes on unseen after a crash, and none outlives a run that was ended.
  */
+import { markEnvironment } from './child-mark.ts';
 import { signalGroup } from './exec.ts';
 import type { Host } from './host.ts';
 import { withLock } from './lock.ts';
@@ -28,11 +29,14 @@ export interface ChildTrackerInput {
 
 export function trackChildren(input: ChildTrackerInput): ChildTracker {
   const { host, store, sequence, lockFolder, signal } = input;
+  const worker = identifyProcess(host, process.pid);
   const running = new Map<number, ProcessIdentity>();
+  let commands = 0;
+  let noted = 0;
   const write = (): void => {
     const journal = store.readJournal();
     if (journal?.sequence !== sequence || journal.state !== 'running') return;
-    store.writeJournal({ ...journal, children: [...running.values()] }, { durable: false });
+    store.writeJournal({ ...journal, children: [...running.values()], noted }, { durable: false });
   };
   const note = (): void => {
     // Without the note only the end of an orphan is lost, so a full disk does not fail the command.
@@ -41,15 +45,19 @@ export function trackChildren(input: ChildTrackerInput): ChildTracker {
   const exec: Host['exec'] = async (argv, options = {}) => {
     const signals = [...(signal.aborted ? [] : [signal]), ...(options.signal ? [options.signal] : [])];
     let started: number | undefined;
+    const number = ++commands;
+    const env = options.env ?? host.env;
     try {
       return await host.exec(argv, {
         ...options,
+        ...(worker && { env: markEnvironment(env, worker, number) }),
         signal: AbortSignal.any(signals),
         onStart: (pid) => {
           started = pid;
           const identity = identifyProcess(host, pid);
           if (identity !== undefined) {
             running.set(pid, identity);
+            noted = Math.max(noted, number);
             note();
           }
           options.onStart?.(pid);

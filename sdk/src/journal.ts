@@ -36,6 +36,8 @@ export interface Journal {
   readonly process: ProcessIdentity;
   /** Leaders of the process groups that the author's code started and that have not ended. */
   readonly children: readonly ProcessIdentity[];
+  /** The number of the last command that was written down, counted from 1; none in a journal of an older SDK. */
+  readonly noted?: number;
   readonly stop: StopReason | undefined;
   /** True after `disable` of one of several configurations: without a status of it, the configuration was removed. */
   readonly disabled?: boolean;
@@ -94,6 +96,7 @@ function decodeJournal(root: Located): Journal {
   const stop = optional(member(root, 'stop'), decodeText, undefined);
   const status = optional(member(root, 'status'), decodeString, undefined);
   const machine = optional(member(root, 'machine'), decodeString, undefined);
+  const noted = optional(member(root, 'noted'), decodeNumber, 0);
   const disabled = optional(member(root, 'disabled'), decodeBoolean, false);
   return {
     sequence: decodeNumber(member(root, 'sequence')),
@@ -104,6 +107,7 @@ function decodeJournal(root: Located): Journal {
     children: isAbsent(children)
       ? []
       : decodeArray(children).map((_, index) => decodeProcess(element(children, index))),
+    ...(noted > 0 && { noted }),
     stop: stop === 'superseded' || stop === 'disabled' || stop === 'uninstalled' ? stop : undefined,
     ...(disabled && { disabled }),
     status: status === undefined ? undefined : parseStatus(status, root.file),

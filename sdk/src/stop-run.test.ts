@@ -2,11 +2,13 @@ import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
+import { findMarkedProcesses, markEnvironment } from './child-mark.ts';
+import { until } from './fixtures/process-machine.ts';
 import type { Host } from './host.ts';
 import { createHost } from './host.ts';
 import type { Journal } from './journal.ts';
 import type { ProcessIdentity } from './process-identity.ts';
-import { identifyProcess } from './process-identity.ts';
+import { identifyProcess, readBootId } from './process-identity.ts';
 import { killChildren, STOP_GRACE_MS, stopWorker } from './stop-run.ts';
 
 const host = createHost();
@@ -18,8 +20,9 @@ afterEach(() => {
 /** Starts a shell that has said that it is ready. */
 async function start(
   script: string,
+  env: NodeJS.ProcessEnv = process.env,
 ): Promise<{ child: ChildProcess; identity: ProcessIdentity; ended: Promise<unknown[]> }> {
-  const child = spawn('sh', ['-c', script], { detached: true, stdio: ['ignore', 'pipe', 'ignore'] });
+  const child = spawn('sh', ['-c', script], { detached: true, stdio: ['ignore', 'pipe', 'ignore'], env });
   started.push(child);
   const ended = once(child, 'exit');
   await once(child.stdout, 'data');
@@ -91,4 +94,61 @@ it('what a dead worker left behind is killed with its whole group, and nothing e
   killChildren(host, journal);
   expect(await orphan.ended).toEqual([null, 'SIGKILL']);
   expect(identifyProcess(host, stranger.identity.pid)).toEqual(stranger.identity);
+});
+
+it('a command that a dead worker started but had no time to note is killed by its mark', async () => {
+  const bootId = readBootId(host);
+  const worker: ProcessIdentity = { pid: 4_000_000, startTicks: 7, bootId };
+  const marked = (of: ProcessIdentity, number: number) =>
+    start(LOOP, markEnvironment(process.env, of, number));
+  const [noted, unnoted, stranger] = [
+    await marked(worker, 3),
+    await marked(worker, 4),
+    await marked({ ...worker, startTicks: 8 }, 4),
+  ];
+  const journal: Journal = {
+    sequence: 0,
+    state: 'running',
+    version: '1.0.0',
+    process: worker,
+    children: [],
+    noted: 3,
+    stop: undefined,
+    status: undefined,
+  };
+  killChildren(host, { ...journal, process: { ...worker, bootId: 'another' } });
+  killChildren(host, journal);
+  expect(await unnoted.ended).toEqual([null, 'SIGKILL']);
+  for (const { identity } of [noted, stranger]) expect(identifyProcess(host, identity.pid)).toEqual(identity);
+});
+
+it('what is left of a group whose leader has ended is killed, and what left it for a session of its own is not', async () => {
+  const worker: ProcessIdentity = { pid: 4_000_000, startTicks: 7, bootId: readBootId(host) };
+  const env = markEnvironment(process.env, worker, 1);
+  const leader = await start(`sh -c '${LOOP}' & setsid sh -c '${LOOP}' & wait`, env);
+  const marked = (): readonly number[] => findMarkedProcesses(host, worker).map(({ pid }) => pid);
+  const daemon = (): number =>
+    findMarkedProcesses(host, worker).find(({ session }) => session !== leader.identity.pid)?.session ?? 0;
+  await until(() => daemon() > 0);
+  leader.child.kill('SIGKILL');
+  await leader.ended;
+  const journal: Journal = {
+    sequence: 0,
+    state: 'running',
+    version: '1.0.0',
+    process: worker,
+    children: [leader.identity],
+    noted: 1,
+    stop: undefined,
+    status: undefined,
+  };
+  const lives = daemon();
+  try {
+    killChildren(host, journal);
+    const sessions = (): Set<number> => new Set(findMarkedProcesses(host, worker).map((one) => one.session));
+    await until(() => sessions().size === 1);
+    expect(marked()).toContain(lives);
+  } finally {
+    process.kill(-lives, 'SIGKILL');
+  }
 });
