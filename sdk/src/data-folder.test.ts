@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -52,6 +61,18 @@ describe('the data folder', () => {
     data.claim('1.0.0');
     expect([data.owner(), data.isAdopted()]).toEqual(['1.0.0', false]);
     expect(statSync(join(data.path, '.owner')).mode & 0o777).toBe(0o600);
+  });
+
+  it('loses what killed processes have left of its own files, and nothing that lives', () => {
+    const data = open('1.0.0');
+    data.create();
+    const dead = '4000000:1:';
+    for (const name of ['.owner.4000000.tmp', '.lock.4000000.tmp']) writeFileSync(join(data.path, name), '');
+    symlinkSync(dead, join(data.path, '.lock.turn'));
+    for (const name of [`.owner.${process.pid}.tmp`, 'mine.4000000.tmp'])
+      writeFileSync(join(data.path, name), '');
+    data.removeLeftovers();
+    expect(readdirSync(data.path).sort()).toEqual([`.owner.${process.pid}.tmp`, 'mine.4000000.tmp']);
   });
 
   it.each([

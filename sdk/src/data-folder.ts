@@ -11,7 +11,9 @@ import { HandlerError, isSystemError } from './errors.ts';
 import type { HandlerFolder } from './handler-files.ts';
 import { siblingFolder } from './handler-files.ts';
 import type { Host } from './host.ts';
-import { readTextIfThere, writeWholeFile } from './whole-file.ts';
+import { LOCK_NAME, removeAbandonedTurn } from './lock.ts';
+import { identifyProcess } from './process-identity.ts';
+import { readTextIfThere, removeUnfinishedFiles, writeWholeFile } from './whole-file.ts';
 
 /** Holds the version that owns the folder. */
 const OWNER_FILE = '.owner';
@@ -33,6 +35,8 @@ export interface DataFolder {
   remove(): void;
   /** Removes the folder that somebody else has removed before, and that was made again for nothing. Never throws. */
   removeIfEmpty(): void;
+  /** Removes what processes that were killed have left of the owner's note and of the lock. Called under the lock. */
+  removeLeftovers(): void;
 }
 
 /** @param name a single path segment. */
@@ -79,6 +83,11 @@ export function openDataFolder(host: Host, own: HandlerFolder, name: string): Da
       } catch {
         // Something is in it, or it is gone.
       }
+    },
+    removeLeftovers: () => {
+      const isOurs = (name: string): boolean => name === OWNER_FILE || name === LOCK_NAME;
+      removeUnfinishedFiles(host.path(path), isOurs, (pid) => identifyProcess(host, pid) !== undefined);
+      removeAbandonedTurn(host, path);
     },
     remove: () => {
       rmSync(host.path(path), { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });

@@ -11,10 +11,11 @@
 import { EXIT_CODES } from './contract/exit-codes.ts';
 import { isProcessed } from './contract/sequence.ts';
 import { isFinal } from './contract/status.ts';
+import { removeUnfinishedDownloads } from './download/part-file.ts';
 import { HandlerError } from './errors.ts';
 import type { Journal } from './journal.ts';
 import type { OperationRun } from './operation-run.ts';
-import { isRunning, readBootId } from './process-identity.ts';
+import { identifyProcess, isRunning, readBootId } from './process-identity.ts';
 import type { RunStore } from './run-store.ts';
 import { errorStatus } from './status-messages.ts';
 import { isDaemon } from './status-reporter.ts';
@@ -121,7 +122,7 @@ function decideRunning(
     store.writeJournal({ ...journal, stop: 'superseded' });
     return { kind: 'stop', journal };
   }
-  killChildren(run.host, journal);
+  clearDead(run, journal);
   // Claimed, but `mrseq` was never written: the author's code had not begun, so the run may simply begin now.
   if (!isProcessed(journal.sequence, stored)) return undefined;
   const isOwn = journal.sequence === sequence;
@@ -137,6 +138,13 @@ function decideRunning(
     return { kind: 'done', reason: error.message, exitCode: error.exitCode };
   }
   return undefined;
+}
+
+/** Ends the processes of a run that has died, and removes the files that they had not finished. */
+export function clearDead({ host, data }: OperationRun, journal: Journal): void {
+  killChildren(host, journal);
+  const isRunningPid = (pid: number): boolean => identifyProcess(host, pid) !== undefined;
+  removeUnfinishedDownloads(host.path(data.path), isRunningPid);
 }
 
 /** Ends a run whose process has died with a final status that says so. Called under the lock. */

@@ -80,6 +80,8 @@ async function decide(run: OperationRun, store: RunStore, sequence: number): Pro
     const decision = await withLock(host, data.path, () => {
       // Looked at again, as what wrote the note may have held the lock.
       if (isHandedOver(host, own)) return TOO_LATE;
+      store.removeLeftovers();
+      data.removeLeftovers();
       data.claim(own.version);
       return decideEnable({ run, store, sequence, claim: () => claim(run, store, sequence) });
     });
@@ -107,7 +109,7 @@ async function decide(run: OperationRun, store: RunStore, sequence: number): Pro
  * `mrseq`, which is written when it does, is.
  */
 function claim(run: OperationRun, store: RunStore, sequence: number): void {
-  store.removeLeftovers();
+  settleSkipped(run, store, sequence);
   const own = identifyProcess(run.host, process.pid);
   store.writeJournal(
     {
@@ -122,6 +124,14 @@ function claim(run: OperationRun, store: RunStore, sequence: number): void {
     },
     { durable: false },
   );
+}
+
+/** Sequences that were asked for, and came to nothing before this newer one, have not more than the launcher's placeholder. */
+function settleSkipped({ host }: OperationRun, store: RunStore, sequence: number): void {
+  const error = new HandlerError('SUPERSEDED', 'newer settings arrived before this run had begun');
+  for (const skipped of store.unfinishedBetween(store.readSequence(), sequence)) {
+    store.writeStatus(skipped, errorStatus('enable', error, host.now()), { durable: false });
+  }
 }
 
 async function runClaimed<Public, Protected>(

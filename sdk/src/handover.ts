@@ -11,7 +11,7 @@ import { identifyProcess } from './process-identity.ts';
 import { readTextIfThere, writeWholeFile } from './whole-file.ts';
 
 /** In the version's folder, with which it goes. */
-const HANDOVER_FILE = '.handed-over';
+export const HANDOVER_FILE = '.handed-over';
 
 /** Writes the note for `version`. Called under the lock. Throws the system's error. */
 export function noteHandover(host: Host, version: HandlerFolder): void {

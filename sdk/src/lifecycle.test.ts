@@ -3,8 +3,10 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import * as z from 'zod';
 import { formatSettings } from './contract/settings.ts';
+import { formatStatus } from './contract/status.ts';
 import { HandlerError } from './errors.ts';
 import { defineHandler } from './handler.ts';
+import { progressStatus } from './status-messages.ts';
 import type { TestMachine } from './testing/machine.ts';
 import { createTestMachine } from './testing/machine.ts';
 
@@ -522,6 +524,25 @@ describe('a run that died', () => {
     await machine.enable(counting, {}, { sequence: 6 });
     expect(machine.readStatus(5)?.message).toContain('interrupted');
     expect(machine.readStatus(6)?.status).toBe('success');
+  });
+
+  it('before its first line is told as such when a newer sequence runs, and no other status is touched', async () => {
+    const statusFile = (sequence: number): string =>
+      machine.path(`${machine.handlerFolder()}/status/${sequence}.status`);
+    await machine.enable(counting, {}, { sequence: 4 });
+    const placeholder = formatStatus(progressStatus('enable', '', [], new Date()));
+    for (const sequence of [3, 5, 7]) writeFileSync(statusFile(sequence), placeholder);
+    writeFileSync(`${statusFile(5)}.4000000.tmp`, '[');
+    await machine.enable(counting, {}, { sequence: 6 });
+    expect(machine.readStatus(5)?.message).toBe(
+      'Enable failed: newer settings arrived before this run had begun',
+    );
+    expect([3, 6, 7].map((sequence) => machine.readStatus(sequence)?.status)).toEqual([
+      'transitioning',
+      'success',
+      'transitioning',
+    ]);
+    expect(existsSync(`${statusFile(5)}.4000000.tmp`)).toBe(false);
   });
 
   it('begins again when the author’s code had not begun', async () => {

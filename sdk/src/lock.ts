@@ -42,6 +42,12 @@ export async function withLock<T>(host: Host, folder: string, work: () => T | Pr
   }
 }
 
+/** Removes the place in the row of a process that was killed while it replaced an abandoned lock. Called under the lock. */
+export function removeAbandonedTurn(host: Host, folder: string): void {
+  const turn = turnPath(host.path(join(folder, LOCK_NAME)));
+  if (isAbandoned(host, turn)) rmSync(turn, { force: true });
+}
+
 /** True when the lock is ours now. */
 function takeLock(host: Host, path: string, holder: string): boolean {
   if (makeLink(holder, path)) return true;
@@ -53,14 +59,14 @@ function takeLock(host: Host, path: string, holder: string): boolean {
  * taken with a link; it is given back microseconds later, and one that was left by a process killed just then is removed.
  */
 function replaceAbandoned(host: Host, path: string, holder: string): boolean {
-  const turn = `${path}.turn`;
+  const turn = turnPath(path);
   if (!makeLink(holder, turn)) {
     if (isAbandoned(host, turn)) rmSync(turn, { force: true });
     return false;
   }
   try {
     if (!isAbandoned(host, path)) return false;
-    const fresh = `${path}.${process.pid}`;
+    const fresh = `${path}.${process.pid}.tmp`;
     rmSync(fresh, { force: true });
     symlinkSync(holder, fresh);
     renameSync(fresh, path);
@@ -68,6 +74,10 @@ function replaceAbandoned(host: Host, path: string, holder: string): boolean {
   } finally {
     rmSync(turn, { force: true });
   }
+}
+
+function turnPath(path: string): string {
+  return `${path}.turn`;
 }
 
 /** True when a lock is there whose holder has died. One that names nobody was left by a power failure. */

@@ -22,6 +22,7 @@ import { formatStatus, isFinal, parseStatus } from './contract/status.ts';
 import { isSystemError } from './errors.ts';
 import type { HandlerFolder } from './handler-files.ts';
 import { listFolder } from './handler-files.ts';
+import { HANDOVER_FILE } from './handover.ts';
 import type { Host } from './host.ts';
 import type { Journal } from './journal.ts';
 import { isJournalFile, journalPath, readJournal, writeJournal } from './journal.ts';
@@ -55,6 +56,8 @@ export interface RunStore {
   forget(): void;
   /** Removes the statuses of this configuration, but for an unfinished one of `sequence`. */
   forgetResults(sequence: number): void;
+  /** The sequences after `after` and before `before` that have an unfinished status. */
+  unfinishedBetween(after: number | undefined, before: number): number[];
   /** Removes what a process that was killed left half-written. */
   removeLeftovers(): void;
 }
@@ -147,11 +150,20 @@ export function openRunStore(
     forgetResults: (sequence) => {
       for (const name of results(sequence)) rmSync(join(statusFolder(), name), { force: true });
     },
+    unfinishedBetween: (after = -1, before) =>
+      listFolder(statusFolder()).flatMap((name) => {
+        const parsed = parseStatusFile(name);
+        if (parsed === undefined || parsed.extensionName !== extensionName) return [];
+        const { sequence } = parsed;
+        if (sequence <= after || sequence >= before) return [];
+        const status = readStatus(sequence);
+        return status === undefined || isFinal(status.status) ? [] : [sequence];
+      }),
     removeLeftovers: () => {
       const isRunning = (pid: number): boolean => identifyProcess(host, pid) !== undefined;
       removeUnfinishedFiles(statusFolder(), (name) => parseStatusFile(name) !== undefined, isRunning);
       const isState = (name: string): boolean =>
-        isJournalFile(name) || isSequenceFile(name) || name === HEARTBEAT_FILE;
+        isJournalFile(name) || isSequenceFile(name) || name === HEARTBEAT_FILE || name === HANDOVER_FILE;
       removeUnfinishedFiles(homePath('.'), isState, isRunning);
       const { eventsFolder } = environment;
       if (eventsFolder === undefined) return;

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { OPERATION_TIMEOUT_SECONDS } from './contract/operations.ts';
 import { CONFIG_FOLDER, parseHandlerFolder, parseSettingsFile } from './contract/package-layout.ts';
 import { readHandlerState } from './data-folder.ts';
-import { settleDead } from './enable-decision.ts';
+import { clearDead, settleDead } from './enable-decision.ts';
 import { HandlerError, toHandlerError } from './errors.ts';
 import type { HandlerDefinition, OperationContext } from './handler.ts';
 import type { HandlerFolder } from './handler-files.ts';
@@ -24,7 +24,7 @@ import type { RunStore } from './run-store.ts';
 import { isSequenceFile, openRunStore, sequenceOwner } from './run-store.ts';
 import { progressStatus } from './status-messages.ts';
 import { isDaemon } from './status-reporter.ts';
-import { killChildren, stopWorker } from './stop-run.ts';
+import { stopWorker } from './stop-run.ts';
 import { readTextIfThere, writeWholeFile } from './whole-file.ts';
 
 type Definition = Pick<HandlerDefinition<never, never>, 'install' | 'disable' | 'update' | 'uninstall'>;
@@ -217,7 +217,7 @@ async function stopRuns(
     await stopWorker(host, journal.process);
     const left = store.readJournal();
     if (left?.state !== 'running' || isRunning(host, left.process)) return;
-    killChildren(host, left);
+    clearDead(run, left);
     try {
       await withLock(host, data.path, () => settleDead(run, store, left));
       // A worker that did not even end in order could not say that it is gone.

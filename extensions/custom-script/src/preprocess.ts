@@ -56,7 +56,8 @@ async function needsConversion(file: FileHandle): Promise<boolean> {
 }
 
 async function rewrite(file: FileHandle, path: string): Promise<void> {
-  const temporary = join(dirname(path), `.${randomUUID()}.part`);
+  // Named as the SDK names a download, so that the next enable removes what a kill leaves of it.
+  const temporary = join(dirname(path), `.${randomUUID()}.${process.pid}.part`);
   const target = await open(temporary, 'wx', PROGRAM_MODE);
   try {
     try {

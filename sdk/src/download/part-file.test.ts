@@ -1,11 +1,22 @@
 /** The temporary file of a download, with a runtime that saves bodies by itself and does it well or badly. Real files. */
-import { fstatSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
+import {
+  fstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { PartFile } from './part-file.ts';
-import { createPartFile } from './part-file.ts';
+import { createPartFile, removeUnfinishedDownloads } from './part-file.ts';
 
 type Save = (response: Response, fd: number) => Promise<unknown>;
 
@@ -34,6 +45,23 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+it('part files of processes that have ended are removed, also below, and nothing else', async () => {
+  await make(undefined);
+  const elsewhere = mkdtempSync(join(tmpdir(), 'handlerkit-part-'));
+  const name = (pid: number): string => `.00000000-1111-4222-8333-444444444444.${pid}.part`;
+  mkdirSync(join(folder, 'download', '7'), { recursive: true });
+  symlinkSync(elsewhere, join(folder, 'link'));
+  const dead = [name(1), join('download', '7', name(1))].map((path) => join(folder, path));
+  const kept = [join(folder, name(2)), join(folder, 'my.1.part'), join(elsewhere, name(1))];
+  for (const path of [...dead, ...kept]) writeFileSync(path, 'half');
+  removeUnfinishedDownloads(folder, (pid) => pid !== 1);
+  removeUnfinishedDownloads(join(folder, 'missing'), () => false);
+  expect(dead.filter((path) => statSync(path, { throwIfNoEntry: false }))).toEqual([]);
+  expect(kept.map((path) => readFileSync(path, 'utf8'))).toEqual(['half', 'half', 'half']);
+  expect(part.length).toBe(0);
+  rmSync(elsewhere, { recursive: true });
+});
+
 describe('a part file', () => {
   it.each([true, false])(
     'waits for the disk only when it is to survive a power failure: %s',
@@ -51,7 +79,7 @@ describe('a part file', () => {
   it('is 0600 while it grows, and has its name and mode when it is finished', async () => {
     await make(undefined);
     await part.append(Buffer.from('begun'));
-    expect(onlyFile()).toMatch(/\/\.[\w-]+\.part$/);
+    expect(onlyFile()).toMatch(/\/\.[\w-]+\.\d+\.part$/);
     expect(statSync(onlyFile()).mode & 0o777).toBe(0o600);
     await part.finish({ durable: true });
     expect(onlyFile()).toBe(target);

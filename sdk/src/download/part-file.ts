@@ -3,7 +3,7 @@
  * asked for, renamed when it is whole.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { closeSync, fstatSync, openSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readdirSync, rmSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { constants, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -41,7 +41,7 @@ export async function createPartFile(
   save: typeof saveBody = saveBody,
 ): Promise<PartFile> {
   const folder = dirname(target);
-  const path = join(folder, `.${randomUUID()}.part`);
+  const path = join(folder, `.${randomUUID()}.${process.pid}.part`);
   const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   const file = await open(path, flags, 0o600);
   let length = 0;
@@ -96,6 +96,23 @@ export async function createPartFile(
       if (!isFinished) await rm(path, { force: true }).catch(() => undefined);
     },
   };
+}
+
+/**
+ * Removes what downloads of killed processes have left in a folder and those below it; processes for which `isRunning`
+ * is true still write theirs. What cannot be looked at or removed stays.
+ */
+export function removeUnfinishedDownloads(folder: string, isRunning: (pid: number) => boolean): void {
+  try {
+    for (const entry of readdirSync(folder, { withFileTypes: true })) {
+      const path = join(folder, entry.name);
+      const [, pid] = /^\.[\da-f-]{36}\.(\d+)\.part$/.exec(entry.name) ?? [];
+      if (entry.isDirectory()) removeUnfinishedDownloads(path, isRunning);
+      else if (pid !== undefined && !isRunning(Number(pid))) rmSync(path, { force: true });
+    }
+  } catch {
+    // Removed meanwhile, or a disk that takes nothing: what follows will tell.
+  }
 }
 
 const READ_BYTES = 256 * 1024;
