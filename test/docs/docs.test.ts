@@ -2,7 +2,7 @@
  * The pages of `docs`, carried out: each page in a project of its own, as `handlerkit init` makes it. Every file is written,
  * every command run, every output compared; in the end all programs of all pages are checked by the compiler.
  */
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -127,17 +127,32 @@ async function carryOut(path: string, folder: string, where: string, step: PageS
   const place = join(folder, '.where');
   const script = `exec 3>'${place}'; trap 'pwd >&3' EXIT\n${step.command}`;
   const env = { ...process.env, NO_COLOR: '1', PATH: `${folder}/.programs:${process.env.PATH}` };
-  const { exitCode, stdout, stderr, folder: after } = await runInShell(script, where, env, place);
-  const printed = normalisePrinted(stdout + stderr, folder);
+  const ran = step.isInterrupted
+    ? await runUntilPrinted(
+        script,
+        where,
+        env,
+        (text) => findMissing(step.output, text, folder) === undefined,
+      )
+    : await run(['bash', '-c', script], where, env);
+  const after = existsSync(place) ? readFileSync(place, 'utf8').trim() : where;
+  const { exitCode } = ran;
+  const printed = normalisePrinted(ran.stdout + ran.stderr, folder);
   const at = `${path}:${step.line}: ${step.command}`;
   expect(exitCode, `${at}\n${printed}`).toBe(step.exitCode);
-  let from = 0;
-  for (const line of step.output) {
-    const found = printed.indexOf(normalisePrinted(line, folder), from);
-    expect(found, `${at}\nprinted no ${JSON.stringify(line)} here:\n${printed}`).not.toBe(-1);
-    from = found;
-  }
+  const missing = findMissing(step.output, ran.stdout + ran.stderr, folder);
+  expect(missing, `${at}\nprinted no such line here:\n${printed}`).toBeUndefined();
   return after;
+}
+
+/** The first of the lines that is not in the text behind the one before it. */
+function findMissing(lines: readonly string[], text: string, folder: string): string | undefined {
+  const printed = normalisePrinted(text, folder);
+  let from = 0;
+  return lines.find((line) => {
+    from = printed.indexOf(normalisePrinted(line, folder), from);
+    return from === -1;
+  });
 }
 
 interface Ran {
@@ -157,14 +172,38 @@ function run(argv: readonly string[], cwd: string, env: NodeJS.ProcessEnv): Prom
   });
 }
 
-async function runInShell(
+/** Runs a script, and presses Ctrl-C once it has printed what was to come; it is killed at the limit. */
+function runUntilPrinted(
   script: string,
   cwd: string,
   env: NodeJS.ProcessEnv,
-  place: string,
-): Promise<Ran & { readonly folder: string }> {
-  const ran = await run(['bash', '-c', script], cwd, env);
-  return { ...ran, folder: existsSync(place) ? readFileSync(place, 'utf8').trim() : cwd };
+  isEnough: (text: string) => boolean,
+): Promise<Ran> {
+  return new Promise((done) => {
+    // A group of its own, as a terminal gives to what it runs.
+    const child = spawn('bash', ['-c', script], {
+      cwd,
+      env,
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const signal = (name: NodeJS.Signals) => child.pid !== undefined && process.kill(-child.pid, name);
+    const limit = setTimeout(() => signal('SIGKILL'), COMMAND_LIMIT_MS);
+    const printed = { stdout: '', stderr: '' };
+    let isStopped = false;
+    for (const name of ['stdout', 'stderr'] as const) {
+      child[name].setEncoding('utf8').on('data', (text: string) => {
+        printed[name] += text;
+        if (isStopped || !isEnough(printed.stdout + printed.stderr)) return;
+        isStopped = true;
+        signal('SIGINT');
+      });
+    }
+    child.once('close', (exitCode) => {
+      clearTimeout(limit);
+      done({ exitCode, ...printed });
+    });
+  });
 }
 
 /** The headings of a page as links name them. */

@@ -8,12 +8,14 @@ const block = (info: string, body: string) => `Words.\n\n\`\`\`${info}\n${body}\
 it('reads files, and commands with what they print and how they end', () => {
   const text =
     block('ts src/handler.ts', 'export {};\n') +
-    block('console', '$ one \\\n  --two\nout\n\nmore\n$ three\nexit 1\n') +
+    block('console', '$ one \\\n  --two\nout\n\nmore\n$ three\nexit 1\n$ four\non\n^C\nexit 130\n') +
     block('text', 'a picture\n');
+  const ended = { kind: 'command', exitCode: 0, isInterrupted: false };
   expect(readSteps('docs/x.md', text)).toEqual([
     { kind: 'file', line: 3, name: 'src/handler.ts', text: 'export {};\n' },
-    { kind: 'command', line: 9, command: 'one \\\n  --two', output: ['out', 'more'], exitCode: 0 },
-    { kind: 'command', line: 13, command: 'three', output: [], exitCode: 1 },
+    { ...ended, line: 9, command: 'one \\\n  --two', output: ['out', 'more'] },
+    { ...ended, line: 13, command: 'three', output: [], exitCode: 1 },
+    { ...ended, line: 15, command: 'four', output: ['on'], exitCode: 130, isInterrupted: true },
   ]);
 });
 

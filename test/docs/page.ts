@@ -17,6 +17,8 @@ export type PageStep =
       readonly output: readonly string[];
       /** Exit code that the page promises with a last line `exit N`; 0 without it. */
       readonly exitCode: number;
+      /** Whether the page shows `^C` behind the output: the command goes on until its reader ends it. */
+      readonly isInterrupted: boolean;
     };
 
 /** A page, read. */
@@ -40,8 +42,8 @@ export function readPages(): readonly Page[] {
 }
 
 /**
- * The steps of a page's blocks: `console` holds commands (after `$ `; a line that ends in `\` goes on) and what they print; a
- * language with a file name (`ts src/handler.ts`) is that file; `text` is a picture and says nothing that could be false.
+ * The steps of a page's blocks: `console` holds commands (after `$ `; a line that ends in `\` goes on) and what they print, with
+ * `^C` where the reader ends a command that goes on; a language with a file name (`ts src/handler.ts`) is that file; `text` is a picture and says nothing that could be false.
  */
 export function readSteps(path: string, text: string): readonly PageStep[] {
   const steps: PageStep[] = [];
@@ -71,8 +73,10 @@ function readCommands(body: string, blockLine: number): PageStep[] {
     const end = lines.findIndex((other, index) => index > at && other.startsWith('$ '));
     const printed = lines.slice(at + 1, end === -1 ? undefined : end).filter((one) => one.trim() !== '');
     const exit = /^exit (\d+)$/.exec(printed.at(-1) ?? '');
-    const output = exit === null ? printed : printed.slice(0, -1);
-    steps.push({ kind: 'command', line, command, output, exitCode: Number(exit?.[1] ?? 0) });
+    const shown = exit === null ? printed : printed.slice(0, -1);
+    const isInterrupted = shown.at(-1) === '^C';
+    const output = isInterrupted ? shown.slice(0, -1) : shown;
+    steps.push({ kind: 'command', line, command, output, exitCode: Number(exit?.[1] ?? 0), isInterrupted });
   }
   return steps;
 }
