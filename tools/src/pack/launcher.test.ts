@@ -444,6 +444,25 @@ describe.runIf(namespace !== undefined)('in a mount namespace of its own', () =>
     expect(parseStatus(result.stdout, 'status')).toMatchObject({ status: 'error', code: 51 });
   });
 
+  it.each(shells)(
+    'begins nothing in %s where no status can be written, and tells the agent why',
+    async (...shell) => {
+      await install(true);
+      writeFileSync(join(base, 'enable'), 'echo done >ran');
+      const fill = 'mount -t tmpfs -o size=4k tmpfs "$1/status"; echo full >"$1/status/ballast"';
+      const result = inside(
+        `${fill}; ${shell.join(' ')} "$1/bin/handler" enable || code=$?; ls "$1/status"; exit $code`,
+        { ConfigSequenceNumber: '3' },
+      );
+      expect([result.status, result.stdout]).toEqual([1, 'ballast\n']);
+      expect(result.stderr).toMatch(
+        /^Contoso\.Greeter 1\.0\.0: Enable failed: .+\/3\.status cannot be written \(.+\); make room/,
+      );
+      expect(result.stderr.trim().split('\n')).toHaveLength(1);
+      expect(existsSync(join(base, 'ran'))).toBe(false);
+    },
+  );
+
   it('starts the program once, through systemd-run, where systemd is the init', async () => {
     await install(true);
     writeFileSync(join(base, 'enable'), 'echo started >>starts; mv starts ran');

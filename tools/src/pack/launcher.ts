@@ -52,7 +52,7 @@ export function formatLauncher(options: LauncherOptions): string {
   if (options.reportHeartbeat) parts.push(firstHeartbeat());
   parts.push(choice(options));
   if (options.runtime === 'node') parts.push(nodeArguments(options));
-  if (options.detached) parts.push(detachedEnable());
+  if (options.detached) parts.push(detachedEnable(options));
   parts.push('exec "$program" "$@"\n');
   return parts.join('\n');
 }
@@ -331,7 +331,7 @@ set -- \${inspect:+"$inspect"} ${script} "$@"
  * A scope of systemd keeps the handler alive when the agent's service is restarted. Whether systemd-run came as far as
  * the handler is told by the claim: who removes it starts the handler, so it is started once.
  */
-function detachedEnable(): string {
+function detachedEnable({ handlerName, version }: LauncherOptions): string {
   return `placeholder() {
   [ -d "$status_folder" ] || (umask 077 && mkdir -p "$status_folder") 2>/dev/null || return
   # The whole status is the format of date: one program less.
@@ -340,11 +340,23 @@ function detachedEnable(): string {
   ln "$temporary" "$status_file" 2>/dev/null || [ -e "$status_file" ] || mv -n "$temporary" "$status_file" 2>/dev/null
 }
 
+# Where no status can be written nobody would hear how it ends: nothing begins, and the agent is told.
+require_room() {
+  problem=$({ printf '%s\\n' "$status_file" >"$temporary"; } 2>&1) && return
+  rm -f "$temporary" 2>/dev/null
+  problem=\${problem##*: }
+  printf '%s\\n' "${handlerName} ${version}: Enable failed: $status_file cannot be written (\${problem:-write error}); make room or repair the disk, and apply the settings again" >&2
+  exit ${EXIT_CODES.handlerError}
+}
+
 if [ "$operation" = enable ]; then
   detach=
   temporary=
   command -v setsid >/dev/null 2>&1 || detach=${DETACH_WORD}
-  find_sequence && [ ! -e "$status_file" ] && placeholder
+  if find_sequence && [ ! -e "$status_file" ]; then
+    placeholder
+    [ -e "$status_file" ] || require_room
+  fi
   if [ -n "$detach" ]; then
     [ ! -e "$temporary" ] || rm -f "$temporary"
     exec "$program" "$@" "$detach"
