@@ -31,7 +31,7 @@ export function readSchemaKeys(schema: StandardSchemaV1): SchemaKeys {
     at: (path) => {
       const { view, root } = look();
       let level = root;
-      for (const step of path) level = levelOf(view, nextNodes(level, step));
+      for (const step of path) level = levelBelow(view, level, step);
       return level.isOpen ? [] : [...level.properties.keys()];
     },
     unknownIn: (value, limit) => {
@@ -43,11 +43,13 @@ export function readSchemaKeys(schema: StandardSchemaV1): SchemaKeys {
         if (level.isOpen || typeof next.value !== 'object' || next.value === null) continue;
         const isList = Array.isArray(next.value);
         if (isList ? level.items.length === 0 : level.properties.size === 0) continue;
-        for (const [key, item] of Object.entries(next.value)) {
-          const step = isList ? Number(key) : key;
-          if (!isList && !level.properties.has(key)) found.push([...path, step]);
+        const members: Iterable<readonly [PropertyKey, unknown]> = Array.isArray(next.value)
+          ? next.value.entries()
+          : Object.entries(next.value);
+        for (const [step, item] of members) {
+          if (!isList && !level.properties.has(String(step))) found.push([...path, step]);
           else if (typeof item === 'object' && item !== null)
-            open.push({ value: item, level: levelOf(view, nextNodes(level, step)), path: [...path, step] });
+            open.push({ value: item, level: levelBelow(view, level, step), path: [...path, step] });
           if (found.length >= limit) break;
         }
       }
@@ -74,6 +76,8 @@ interface Level {
   readonly properties: ReadonlyMap<string, readonly unknown[]>;
   readonly items: readonly unknown[];
   readonly isOpen: boolean;
+  /** Levels below that were looked at before, by key; 0 for the items: a long list has one for all. */
+  readonly below: Map<PropertyKey, Level>;
 }
 
 /** A schema that refers to itself is looked through no further than this. */
@@ -86,7 +90,7 @@ function levelOf(view: View, nodes: readonly unknown[]): Level {
   let isOpen = false;
   const open = [...nodes];
   for (let count = 0; open.length > 0; count++) {
-    if (count > MOST_NODES) return { properties: new Map(), items: [], isOpen: true };
+    if (count > MOST_NODES) return { properties: new Map(), items: [], isOpen: true, below: new Map() };
     const seen = view.read(open.pop());
     open.push(...(seen.inner ?? []));
     items.push(...(seen.items ?? []));
@@ -97,11 +101,17 @@ function levelOf(view: View, nodes: readonly unknown[]): Level {
       else others.push(node);
     }
   }
-  return { properties, items, isOpen };
+  return { properties, items, isOpen, below: new Map() };
 }
 
-function nextNodes(level: Level, step: PropertyKey): readonly unknown[] {
-  return typeof step === 'number' ? level.items : (level.properties.get(String(step)) ?? []);
+function levelBelow(view: View, level: Level, step: PropertyKey): Level {
+  const key = typeof step === 'number' ? 0 : step;
+  const known = level.below.get(key);
+  if (known !== undefined) return known;
+  const nodes = key === 0 ? level.items : (level.properties.get(String(key)) ?? []);
+  const made = levelOf(view, nodes);
+  level.below.set(key, made);
+  return made;
 }
 
 function viewOf(schema: StandardSchemaV1): View {
