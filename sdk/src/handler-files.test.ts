@@ -4,6 +4,7 @@ import {
   mkdtempSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
@@ -173,6 +174,14 @@ describe('settings', () => {
       code: 'SETTINGS_UNREADABLE',
       message: expect.stringContaining(`${join(folder, 'config', '7.settings')}: is missing`),
     });
+  });
+
+  it('that are empty already are not written again', () => {
+    const file = join(folder, 'config', '1.settings');
+    writeFileSync(file, '');
+    utimesSync(file, 1000, 1000);
+    emptyOlderSettings(createHost(), environment(), 3, undefined);
+    expect(statSync(file).mtimeMs).toBe(1_000_000);
   });
 
   it('of older sequences of the same configuration are emptied, and no others', () => {

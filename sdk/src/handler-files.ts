@@ -128,8 +128,10 @@ export function emptyOlderSettings(
     const parsed = parseSettingsFile(name);
     if (parsed === undefined || parsed.extensionName !== extensionName || parsed.sequence >= sequence)
       continue;
+    const path = host.path(join(environment.configFolder, name));
     try {
-      truncateSync(host.path(join(environment.configFolder, name)));
+      // All but the last are empty already, and a write each time would add up over hundreds of settings.
+      if (statSync(path).size > 0) truncateSync(path);
     } catch {
       // Read-only, or removed meanwhile: nothing depends on it.
     }
