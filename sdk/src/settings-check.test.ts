@@ -259,6 +259,21 @@ describe('a key in both halves', () => {
     } else expect(verdict.settings).toBeDefined();
   });
 
+  it.each([
+    ['zod', z.object({ hosts: z.record(z.string(), z.strictObject({ token: z.number() })) })],
+    ['valibot', v.object({ hosts: v.record(v.string(), v.strictObject({ token: v.number() })) })],
+    ['arktype', type({ hosts: { '[string]': { '+': 'reject', token: 'number' } } })],
+  ])('no key of a protected record is shown that may be a secret (%s)', async (_, schema) => {
+    const hosts = { 'pass word/31=': { token: 'x', extra: 1 }, plain_name: { token: 'x' } };
+    const problem = await problemOf({ protected: schema }, {}, { hosts });
+    expect(problem).toContain('protectedSettings.hosts["[hidden] (13 characters)"]');
+    expect(problem).toContain('protectedSettings.hosts.plain_name.token');
+    expect(problem).not.toContain('pass word');
+    expect(await problemOf({ public: schema }, { hosts }, {})).toContain(
+      'publicSettings.hosts["pass word/31="]',
+    );
+  });
+
   it('is hinted at when it stands in the wrong half', async () => {
     const definition = {
       public: z.strictObject({}),

@@ -177,7 +177,7 @@ function describeIssue(
   if (issue.isUnknownKey) return describeUnknown(half, issue.path, keys);
   const found = valueAt(value, issue.path);
   const message = cutMessage(hide(issue.message, found)) || `is not accepted (it is ${typeName(found)})`;
-  const place = formatPath(keyOf(half), issue.path);
+  const place = shownPlace(half, issue.path, keys);
   return found === undefined ? `${place}: is missing (${message})` : `${place}: ${message}`;
 }
 
@@ -185,7 +185,18 @@ function describeUnknown(half: Half, path: SettingsPath, keys: KeysOfHalves): st
   const key = String(path.at(-1));
   const known = keys[half]?.at(path.slice(0, -1)) ?? [];
   const name = half === 'protected' ? shownProtectedKey(key, known) : formatKey(key);
-  return `${formatPath(keyOf(half), path.slice(0, -1))}: unknown key \`${name}\`${hintFor(half, path, keys)}`;
+  return `${shownPlace(half, path.slice(0, -1), keys)}: unknown key \`${name}\`${hintFor(half, path, keys)}`;
+}
+
+/** A place as it may be shown: a protected key that the schema does not name, as those of a record, may be a secret. */
+function shownPlace(half: Half, path: SettingsPath, keys: KeysOfHalves): string {
+  if (half === 'public') return formatPath(PUBLIC_SETTINGS_KEY, path);
+  const steps = path.map((step, index) => {
+    if (typeof step !== 'string') return step;
+    const known = keys.protected?.at(path.slice(0, index)) ?? [];
+    return known.includes(step) ? step : shownProtectedKey(step, known);
+  });
+  return formatPath(PROTECTED_SETTINGS_KEY, steps);
 }
 
 function hintFor(half: Half, path: SettingsPath, keys: KeysOfHalves): string {

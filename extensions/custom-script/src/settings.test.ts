@@ -18,6 +18,17 @@ function refusal(open: Half, hidden: Half = {}): HandlerError {
   throw new Error('the settings were accepted');
 }
 
+it('the name of a protected variable is shown only when it looks like a name', () => {
+  const command = { commandToExecute: 'id' };
+  const environment = { 'pass word/31=': 5, GOOD_NAME: 5 };
+  expect(refusal({}, { ...command, environment }).message).toContain(
+    `${PROTECTED}environment.[hidden] (13 characters): Invalid type. Expected: string, given: integer`,
+  );
+  expect(refusal({}, { ...command, environment }).message).toContain('environment.GOOD_NAME: Invalid type');
+  expect(refusal({}, { ...command, environment }).message).not.toContain('pass word');
+  expect(refusal({ ...command, environment }).message).toContain('environment.pass word/31=: Invalid type');
+});
+
 describe('settings that go together', () => {
   it.each<[string, Half, Half, object]>([
     ['a public command', { commandToExecute: 'id' }, {}, { kind: 'command', text: 'id', isProtected: false }],

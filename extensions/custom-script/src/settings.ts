@@ -141,7 +141,7 @@ function checkHalf(
         add(`(root): Additional property ${shownKey(key, half)} is not allowed${hint(key, half)}`);
       continue;
     }
-    const place = issue.path.length === 0 ? '(root)' : issue.path.join('.');
+    const place = issue.path.length === 0 ? '(root)' : shownPlace(issue.path, half);
     const given = valueAt(value, issue.path);
     const isType = issue.code === 'invalid_type' || issue.message === NOT_WHOLE;
     const expected =
@@ -245,6 +245,14 @@ function pick(
   if (typeof first === 'string' && first !== '') return { text: first, isProtected: false };
   if (typeof second === 'string' && second !== '') return { text: second, isProtected: true };
   return undefined;
+}
+
+/** The names of variables are the user's own. */
+function shownPlace(path: readonly PropertyKey[], half: 'public' | 'protected'): string {
+  const steps = path.map((step, depth) =>
+    depth === 0 || typeof step === 'number' ? String(step) : shownKey(String(step), half),
+  );
+  return steps.join('.');
 }
 
 /** A secret may have slipped into the place of a key. */
