@@ -6,7 +6,7 @@ import { trackChildren } from './child-tracker.ts';
 import { EXIT_CODES } from './contract/exit-codes.ts';
 import { OPERATION_TIMEOUT_SECONDS } from './contract/operations.ts';
 import type { Status } from './contract/status.ts';
-import { cutText } from './contract/status.ts';
+import { cutText, isFinal } from './contract/status.ts';
 import type { EnableDecision } from './enable-decision.ts';
 import { decideEnable } from './enable-decision.ts';
 import { HandlerError, toHandlerError } from './errors.ts';
@@ -90,10 +90,7 @@ async function decide(run: OperationRun, store: RunStore, sequence: number): Pro
   } catch (thrown) {
     // Whoever holds the lock may be working on this sequence, and then reports it.
     if (thrown instanceof HandlerError && thrown.code === 'LOCKED') throw thrown;
-    const error = new HandlerError(
-      'STATE_UNUSABLE',
-      `the handler's state: ${toHandlerError(thrown).message}`,
-    );
+    const error = stateUnusable(thrown);
     const status = redactStatus(run.redactor.redact, errorStatus('enable', error, host.now()));
     try {
       if (!isFinalOnDisk(store, sequence)) store.writeStatus(sequence, status);
@@ -104,12 +101,20 @@ async function decide(run: OperationRun, store: RunStore, sequence: number): Pro
   }
 }
 
+function stateUnusable(thrown: unknown): HandlerError {
+  const { message } = toHandlerError(thrown);
+  // What is no system's error says by itself what to do.
+  const advice =
+    thrown instanceof HandlerError ? '' : '; make room or repair the disk, and apply the settings again';
+  return new HandlerError('STATE_UNUSABLE', `the handler's state: ${message}${advice}`);
+}
+
 /**
  * Writes down that this process has taken the sequence on. Called under the lock. Not durable: nothing has begun yet, and
  * `mrseq`, which is written when it does, is.
  */
 function claim(run: OperationRun, store: RunStore, sequence: number): void {
-  settleSkipped(run, store, sequence);
+  settleOlder(run, store, sequence);
   const own = identifyProcess(run.host, process.pid);
   store.writeJournal(
     {
@@ -126,11 +131,21 @@ function claim(run: OperationRun, store: RunStore, sequence: number): void {
   );
 }
 
-/** Sequences that were asked for, and came to nothing before this newer one, have not more than the launcher's placeholder. */
-function settleSkipped({ host }: OperationRun, store: RunStore, sequence: number): void {
+/**
+ * Older sequences that the agent will not ask for any more: one whose result is in the journal, but was killed before that
+ * was its status, and those that came to nothing and have no more than the launcher's placeholder.
+ */
+function settleOlder({ host }: OperationRun, store: RunStore, sequence: number): void {
+  const journal = store.readJournal();
+  const settle = (older: number, status: Status): void =>
+    store.writeStatus(older, status, { durable: false });
+  if (journal?.status !== undefined && journal.sequence < sequence) {
+    const shown = store.readStatus(journal.sequence);
+    if (shown !== undefined && !isFinal(shown.status)) settle(journal.sequence, journal.status);
+  }
   const error = new HandlerError('SUPERSEDED', 'newer settings arrived before this run had begun');
   for (const skipped of store.unfinishedBetween(store.readSequence(), sequence)) {
-    store.writeStatus(skipped, errorStatus('enable', error, host.now()), { durable: false });
+    settle(skipped, errorStatus('enable', error, host.now()));
   }
 }
 
@@ -241,7 +256,11 @@ async function runAuthor<Public, Protected>(
     };
     const result = await limits.guard(async () => {
       // The author's code begins here: from now on the sequence counts as taken on.
-      store.writeSequence(sequence);
+      try {
+        store.writeSequence(sequence);
+      } catch (thrown) {
+        throw stateUnusable(thrown);
+      }
       return definition.enable(context);
     });
     return result ?? {};
@@ -262,8 +281,10 @@ function limitSeconds({ description }: OperationRun): number {
 async function finish(run: OperationRun, store: RunStore, sequence: number, status: Status): Promise<void> {
   const { host } = run;
   for (let attempt = 1; ; attempt++) {
+    // A disk that cannot say that it has written has mostly done so: that is better than no result.
+    const isDurable = attempt < RECORD_ATTEMPTS;
     try {
-      await withLockIfPossible(run, () => record(store, sequence, status));
+      await withLockIfPossible(run, () => record(store, sequence, status, { durable: isDurable }));
       break;
     } catch (thrown) {
       if (attempt === RECORD_ATTEMPTS) {
@@ -290,17 +311,24 @@ function scrubOlderSettings(
  * Journal first: a status that is lost afterwards is written again from it. A journal that cannot be written is removed,
  * which always works, so that it does not say of a finished run that it died.
  */
-function record(store: RunStore, sequence: number, status: Status): void {
+function record(
+  store: RunStore,
+  sequence: number,
+  status: Status,
+  options: { readonly durable: boolean },
+): void {
   const journal = store.readJournal();
   // A newer sequence that took over has settled this one, and owns the journal now.
   if (journal !== undefined && journal.sequence !== sequence) return;
   let isJournalRight = true;
   try {
-    if (journal !== undefined) store.writeJournal({ ...journal, state: 'finished', children: [], status });
+    if (journal !== undefined) {
+      store.writeJournal({ ...journal, state: 'finished', children: [], status }, options);
+    }
   } catch {
     isJournalRight = false;
   }
-  store.writeStatus(sequence, status);
+  store.writeStatus(sequence, status, options);
   if (!isJournalRight) store.removeJournal();
 }
 

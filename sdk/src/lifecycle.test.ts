@@ -526,6 +526,18 @@ describe('a run that died', () => {
     expect(machine.readStatus(6)?.status).toBe('success');
   });
 
+  it('between its result and its status has that status when a newer sequence runs', async () => {
+    const { status } = await machine.enable(counting, {}, { sequence: 5 });
+    if (status === undefined) throw new Error('no status');
+    const statusFile = machine.path(`${machine.handlerFolder()}/status/5.status`);
+    writeFileSync(statusFile, formatStatus(progressStatus('enable', 'nearly done', [], new Date())));
+    await machine.enable(counting, {}, { sequence: 6 });
+    expect(machine.readStatus(5)).toEqual(status);
+    rmSync(statusFile);
+    await machine.enable(counting, {}, { sequence: 7 });
+    expect(machine.readStatus(5)).toBeUndefined();
+  });
+
   it('before its first line is told as such when a newer sequence runs, and no other status is touched', async () => {
     const statusFile = (sequence: number): string =>
       machine.path(`${machine.handlerFolder()}/status/${sequence}.status`);
