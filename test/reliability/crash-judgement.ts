@@ -48,7 +48,7 @@ export function judgeCrash(
 ): CrashProblem[] {
   const { sequence: newest = 0 } = enabled.at(-1) ?? {};
   return [
-    ...enabled.flatMap((one) => judgeSequence(subject, handler, one)),
+    ...enabled.flatMap((one) => judgeSequence(subject, handler, one, one.sequence === newest)),
     ...judgeState(handler, newest),
     ...judgeFiles(subject, handler, newest, packaged),
   ];
@@ -74,18 +74,21 @@ function judgeSequence(
   subject: CrashSubject,
   handler: LaidOutHandler,
   { sequence, notes }: EnabledSequence,
+  isNewest: boolean,
 ): CrashProblem[] {
   const problems: CrashProblem[] = [];
   const say = (kind: CrashProblem['kind'], text: string): void => {
     problems.push({ kind, text: `sequence ${sequence}: ${text}` });
   };
+  const { begun, ended, overlaps } = readNotes(notes);
   const { reported, explanation = '' } = handler.judge(sequence);
   const { status, message } = reported;
-  const isOnDisk = existsSync(handler.statusFile(sequence));
-  if (!isOnDisk || status === null || !isFinal(status)) {
-    say('unfinished', `${isOnDisk ? status : 'no status'} ${message} ${explanation}`);
+  const isThere = existsSync(handler.statusFile(sequence));
+  // The agent asks no more for one that was killed before its first line when newer settings are there, nor reports it.
+  const isUnknown = !isThere && !isNewest && begun === 0;
+  if (!isUnknown && (!isThere || status === null || !isFinal(status))) {
+    say('unfinished', `${isThere ? status : 'no status'} ${message} ${explanation}`);
   }
-  const { begun, ended, overlaps } = readNotes(notes);
   if (begun > 1 && !subject.isRepeated) say('twice', `${begun} times, ${message}`);
   if (overlaps > 0) say('overlap', `${overlaps} times, ${message}`);
   if (status === 'success' && ended === 0) say('untrue', message ?? '');

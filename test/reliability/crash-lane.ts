@@ -38,11 +38,14 @@ export interface LaneInput {
   readonly report: LaneReport;
 }
 
+/** Who was killed: at a moment, by coming to a system call, or at the enable that was to put things right. */
+export type Killed = Victim | 'at a system call' | 'next enable';
+
 /** Is told what happens. */
 export interface LaneReport {
   /** True as long as kills at random moments are wanted. */
   wantsMore(): boolean;
-  onKill(how: Victim | 'step'): void;
+  onKill(who: Killed): void;
   onRestart(): void;
   /** How long the enable after a kill took to answer. */
   onAnswer(ms: number): void;
@@ -153,7 +156,7 @@ function createMachine({ subject, unpacked, random, serverUrl, reader, work, rep
     if (random.happens(SECOND_KILL_SHARE)) {
       const again = start(crashed);
       const plan = { victim: 'everything', since: 'start', ms: random.below(SECOND_KILL_MS) } as const;
-      if (await killAsPlanned(handler, again, crashed.notes, plan)) report.onKill('everything');
+      if (await killAsPlanned(handler, again, crashed.notes, plan)) report.onKill('next enable');
       await again.ended;
     }
     if (NO_OVERLAY === undefined && random.happens(RESTART_SHARE)) await restart();
@@ -179,7 +182,7 @@ function createMachine({ subject, unpacked, random, serverUrl, reader, work, rep
       const log = join(work, 'strace.log');
       await start(one, killingAt(step, log)).ended;
       const isKilled = wasKilledAt(log);
-      if (isKilled) report.onKill('step');
+      if (isKilled) report.onKill('at a system call');
       await recover(one);
       return isKilled;
     },
