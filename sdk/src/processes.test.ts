@@ -12,6 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { parseStatus } from './contract/status.ts';
 import { signalGroup } from './exec.ts';
 import type { ProcessMachine } from './fixtures/process-machine.ts';
 import { buildProgram, createProcessMachine, until } from './fixtures/process-machine.ts';
@@ -276,16 +277,34 @@ describe('code that goes astray', () => {
 });
 
 describe('a disk', () => {
+  /** Runs a script of the shell, to which the command is given, where the statuses have a disk of their own. */
+  const onSmallDisk = (script: string): string[] => {
+    const tmpfs = `folder=$1; mount -t tmpfs -o size=64k,mode=700 tmpfs "$folder/status" && shift && ${script}`;
+    return ['unshare', '--mount', 'sh', '-c', tmpfs, 'sh', machine.folder()];
+  };
+
   it.skipIf(process.getuid?.() !== 0)(
-    'that is full at the end: the exit code and stderr tell the result (a disk of its own needs root)',
+    'that is full at the end takes the result in place of the progress (a disk of its own needs root)',
     async () => {
       machine.writeSettings(0, 'fill');
-      const tmpfs = 'mount -t tmpfs -o size=64k,mode=700 tmpfs "$1/status" && shift && exec "$@"';
       const { exitCode, stderr } = await machine.run('enable', {
-        wrapper: ['unshare', '--mount', 'sh', '-c', tmpfs, 'sh', machine.folder()],
+        wrapper: onSmallDisk(`"$@"; code=$?; cp "$folder/status/0.status" "$folder"; exit $code`),
       });
+      expect([exitCode, stderr]).toEqual([0, '']);
+      const seen = readFileSync(join(machine.folder(), '0.status'), 'utf8');
+      expect(parseStatus(seen, '0.status').message).toBe('Enable succeeded: the disk is full');
+    },
+  );
+
+  it.skipIf(process.getuid?.() !== 0)(
+    'that takes nothing at all at the end: the exit code and stderr tell the result (a disk of its own needs root)',
+    async () => {
+      machine.writeSettings(0, 'flood');
+      const { exitCode, stderr } = await machine.run('enable', { wrapper: onSmallDisk('exec "$@"') });
       expect(exitCode).toBe(1);
-      expect(stderr).toMatch(/^Enable failed: STATE_UNUSABLE: the result cannot be written: ENOSPC/);
+      expect(stderr).toMatch(
+        /^Enable failed: STATE_UNUSABLE: the result cannot be written: ENOSPC.+0\.status'; make room/,
+      );
       expect(stderr).toContain('The result was: Enable succeeded: the disk is full');
       // The journal lay on another disk, so the next enable writes the status from it.
       expect((await machine.run('enable')).exitCode).toBe(0);

@@ -39,7 +39,10 @@ export interface RunStore {
   writeJournal(journal: Journal, options?: { readonly durable?: boolean }): void;
   /** The status of a sequence; `undefined` when there is none, or none that can be read. */
   readStatus(sequence: number): Status | undefined;
-  /** Makes the status folder when it is missing and the version's folder is there. */
+  /**
+   * Makes the status folder when it is missing and the version's folder is there. On a full disk a final status takes the
+   * room of an unfinished one, which goes first: for a moment there is none, rather than `transitioning` for ever.
+   */
   writeStatus(sequence: number, status: Status, options?: { readonly durable?: boolean }): void;
   removeJournal(): void;
   /** Replaces the handler's heartbeat. */
@@ -130,8 +133,9 @@ export function openRunStore(
       try {
         writeWholeFile(path, text, options);
       } catch (thrown) {
-        if (!isSystemError(thrown, 'ENOENT')) throw thrown;
-        mkdirSync(dirname(path), { mode: 0o700 });
+        if (isSystemError(thrown, 'ENOENT')) mkdirSync(dirname(path), { mode: 0o700 });
+        else if (isFull(thrown) && isFinal(status.status) && isUnfinished(path)) rmSync(path);
+        else throw thrown;
         writeWholeFile(path, text, options);
       }
     },
@@ -172,6 +176,15 @@ export function openRunStore(
       removeUnfinishedFiles(host.path(dirname(eventsFolder)), (name) => name === events, isRunning);
     },
   };
+}
+
+function isFull(thrown: unknown): boolean {
+  return ['ENOSPC', 'EDQUOT'].some((code) => isSystemError(thrown, code));
+}
+
+function isUnfinished(path: string): boolean {
+  const status = readStatusFile(path);
+  return status !== undefined && !isFinal(status.status);
 }
 
 /** The status in a file; `undefined` when there is none, or none that can be read. */
