@@ -35,11 +35,11 @@ export interface CrashFigures {
   readonly problems: readonly CrashProblem[];
 }
 
-export const crash: Campaign = {
+export const crashCampaign: Campaign = {
   name: 'crash',
   run: async (size, context) => {
     const seed = Number(process.env[SEED_VARIABLE] ?? Math.floor(Math.random() * 2 ** 31));
-    return describeCrashes(await crashCampaign(CRASH_SIZES[size], seed, context));
+    return describeCrashes(await crashHandlers(CRASH_SIZES[size], seed, context));
   },
 };
 
@@ -49,7 +49,7 @@ export const CRASH_SIZES = {
 } as const;
 
 /** Carries it out. The same seed plans the same kills, though the machine may be faster or slower. */
-export async function crashCampaign(
+export async function crashHandlers(
   { kills, stride }: CrashSize,
   seed: number,
   { zips, work, progress }: CampaignContext,
