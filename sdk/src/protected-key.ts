@@ -4,7 +4,7 @@ import { HIDDEN } from './redaction.ts';
 
 /**
  * What a text shows of a protected key that is not among `known`: the key itself when it is near a known one or looks like
- * the name of a setting (a letter, then letters, digits, `_` and `-`, {@link LONGEST_SHOWN} characters at most), otherwise
+ * the name of a setting (a letter, then letters, digits, `_` and `-`, 40 characters at most), otherwise
  * that it is hidden, and its length.
  */
 export function shownProtectedKey(key: string, known: readonly string[]): string {

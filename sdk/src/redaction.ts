@@ -10,6 +10,7 @@ export const HIDDEN = '[hidden]';
 /** Strings of fewer characters are not searched for: hiding `a` or `on` would make any text unreadable, and hide nothing. */
 export const SHORTEST_SECRET = 4;
 
+/** What is known of a text in which secrets are to be hidden. */
 export interface RedactOptions {
   /** True: something was cut off before the text, so it may begin with the rest of a secret, which is hidden as well. */
   readonly isTail?: boolean;

@@ -6,11 +6,13 @@
 import { createHash, generateKeyPairSync, randomBytes, X509Certificate } from 'node:crypto';
 import forge from 'node-forge';
 
+/** What a certificate for tests is made with. */
 export interface CertificateOptions {
   /** Makes the subject `CN=…`; default: the subject of Azure's tenant certificate. */
   readonly commonName?: string;
 }
 
+/** A certificate with its key, as PEM texts and as the texts of the agent's files. For tests only: the key is not protected. */
 export interface TestCertificate {
   readonly certificatePem: string;
   /** PKCS#8, without a password. */

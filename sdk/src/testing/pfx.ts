@@ -26,6 +26,7 @@ import {
   universal,
 } from './asn1.ts';
 
+/** What goes into a VM's PFX: one key with its certificate, and other certificates. All PEM texts. */
 export interface PfxContents {
   readonly certificatePem: string;
   /** Of that certificate. Text before the PEM block is skipped, as the agent's own files have some. */
