@@ -21,7 +21,14 @@ import { type PageStep, readPages } from './page.ts';
 
 const CARRIED_OUT = readPages();
 /** Of these the commands are run elsewhere: by CI, and by the test of the first hour. */
-const OTHERS = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'sdk/README.md', 'tools/README.md'];
+const OTHERS = [
+  'README.md',
+  'CONTRIBUTING.md',
+  'CHANGELOG.md',
+  'SECURITY.md',
+  'sdk/README.md',
+  'tools/README.md',
+];
 const TEXTS = [
   ...CARRIED_OUT,
   ...OTHERS.map((path) => ({ path, text: readFileSync(join(REPOSITORY, path), 'utf8') })),
