@@ -93,7 +93,8 @@ async function decide(run: OperationRun, store: RunStore, sequence: number): Pro
     const error = stateUnusable(thrown);
     const status = redactStatus(run.redactor.redact, errorStatus('enable', error, host.now()));
     try {
-      if (!isFinalOnDisk(store, sequence)) store.writeStatus(sequence, status);
+      // Nothing has begun: should a power failure take it away, too, the next enable says it again.
+      if (!isFinalOnDisk(store, sequence)) store.writeStatus(sequence, status, { durable: false });
     } catch {
       // The exit code and stderr tell it, too.
     }

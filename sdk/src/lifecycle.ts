@@ -109,7 +109,7 @@ function reportEarlyFailure(
     const present = readStatusFile(path);
     if (present !== undefined && isFinal(present.status)) return;
     const status = errorStatus('enable', error, host.now());
-    writeWholeFile(path, formatStatus({ ...status, message: redact(status.message) }));
+    writeWholeFile(path, formatStatus({ ...status, message: redact(status.message) }), { durable: false });
   } catch {
     // The message on stderr is what is left: the disk may be full, or the variables no text that can be read.
   }
