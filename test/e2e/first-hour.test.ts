@@ -9,13 +9,14 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { REPOSITORY } from '../handlerkit-command.ts';
+import { NO_OVERLAY } from '../local-vm.ts';
 
 const run = promisify(execFile);
 
 /** What a project has in it when it came from the registry, and what must never be published. */
 const STRAY = /\.test\.|fixtures|node_modules|\.tsbuildinfo|\.env|\.map$/;
 
-describe('the first hour of an author', { timeout: 300_000 }, () => {
+describe('the first hour of an author', { timeout: 600_000 }, () => {
   let base: string;
   beforeAll(async () => {
     base = mkdtempSync(join(tmpdir(), 'handlerkit-first-hour-'));
@@ -57,31 +58,41 @@ describe('the first hour of an author', { timeout: 300_000 }, () => {
     const work = join(base, 'work');
     mkdirSync(work);
     writeFileSync(join(work, 'package.json'), '{ "private": true }');
-    const steps = readSteps();
-    expect(steps.length).toBeGreaterThan(3);
+    const { firstScreen, handler, others } = readSteps();
+    expect(firstScreen.length).toBeGreaterThan(1);
+    expect(others.length).toBeGreaterThan(3);
     let folder = work;
-    try {
-      for (const { command, output } of steps) {
-        // Each command has a shell of its own, which says where it ended.
-        const script = `${command.replaceAll('$PACKAGES', join(base, 'packages'))}\npwd >&3`;
-        const words = ['-c', `exec 3>${join(base, 'where')}; set -e; ${script}`];
-        const { stdout, stderr } = await run('bash', words, {
-          cwd: folder,
-          env: { ...cleanEnvironment(), NO_COLOR: '1' },
-        });
-        folder = readFileSync(join(base, 'where'), 'utf8').trim();
-        const printed = normalise(stdout + stderr);
-        let from = 0;
-        for (const line of output) {
-          const at = printed.indexOf(normalise(line), from);
-          expect(at, `${command} printed no line ${JSON.stringify(line)} here:\n${printed}`).not.toBe(-1);
-          from = at;
-        }
+    const carryOut = async ({ command, output }: Step): Promise<void> => {
+      // Each command has a shell of its own, which says where it ended.
+      const script = `${command.replaceAll('$PACKAGES', join(base, 'packages'))}\npwd >&3`;
+      const words = ['-c', `exec 3>${join(base, 'where')}; set -e; ${script}`];
+      const { stdout, stderr } = await run('bash', words, {
+        cwd: folder,
+        env: { ...cleanEnvironment(), NO_COLOR: '1' },
+      });
+      folder = readFileSync(join(base, 'where'), 'utf8').trim();
+      const printed = normalise(stdout + stderr);
+      let from = 0;
+      for (const line of output) {
+        const at = printed.indexOf(normalise(line), from);
+        expect(at, `${command} printed no line ${JSON.stringify(line)} here:\n${printed}`).not.toBe(-1);
+        from = at;
       }
+    };
+    try {
+      for (const step of others) await carryOut(step);
       expect(readdirSync(folder)).toContain('extension.json');
+      writeFileSync(join(folder, 'src/main.ts'), handler);
+      await run('npx', ['--no-install', 'tsc'], { cwd: folder, env: cleanEnvironment() });
+      // Without an overlay it would install a package on this machine.
+      if (NO_OVERLAY === undefined) for (const step of firstScreen) await carryOut(step);
     } finally {
       await run('npx', ['--no-install', 'handlerkit', 'vm', 'reset'], { cwd: folder }).catch(() => undefined);
     }
+  });
+
+  it('begins with a whole handler of at most twelve lines', () => {
+    expect(readSteps().handler.trim().split('\n').length).toBeLessThanOrEqual(12);
   });
 });
 
@@ -90,9 +101,15 @@ interface Step {
   readonly output: readonly string[];
 }
 
-/** The commands and their output in the README's blocks marked `console`. */
-function readSteps(): readonly Step[] {
+/** The handler of the README, and the commands and their output in its blocks marked `console`: above its headings, and below. */
+function readSteps(): { firstScreen: readonly Step[]; handler: string; others: readonly Step[] } {
   const text = readFileSync(join(REPOSITORY, 'README.md'), 'utf8');
+  const end = text.indexOf('\n## ');
+  const [, handler = ''] = /^```ts\n(.*?)^```$/ms.exec(text) ?? [];
+  return { firstScreen: readConsole(text.slice(0, end)), handler, others: readConsole(text.slice(end)) };
+}
+
+function readConsole(text: string): readonly Step[] {
   const blocks = [...text.matchAll(/^```console\n(.*?)^```$/gms)].map((match) => match[1] ?? '');
   return blocks
     .join('')
