@@ -57,8 +57,8 @@ describe.each([false, true])('a command (protected: %s)', (isProtected) => {
     });
   });
 
-  it('that is ended by a signal has exit status -1', async () => {
-    await expect(run('kill -9 $$', { isProtected })).rejects.toThrow('exit status=-1\n');
+  it('that is ended by a signal has exit status -1 and names the signal', async () => {
+    await expect(run('kill -9 $$', { isProtected })).rejects.toThrow('exit status=-1 (ended by SIGKILL)\n');
   });
 
   it('does not wait for what it leaves in the background', async () => {

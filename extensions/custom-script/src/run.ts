@@ -70,7 +70,8 @@ export async function runCommand(run: CommandRun): Promise<string> {
   if (result.aborted || run.signal.aborted) throw withOutput(limit.signal.reason, block);
   if (result.exitCode === 0) return block;
   const status = result.exitCode ?? -1;
-  const text = `failed to execute command: command terminated with exit status=${status}${block}`;
+  const by = result.signal === null ? '' : ` (ended by ${result.signal})`;
+  const text = `failed to execute command: command terminated with exit status=${status}${by}${block}`;
   const { code, statusCode, exitCode } = scriptError('COMMAND_FAILED', text);
   throw new HandlerError(code, text, {
     statusCode: result.exitCode ?? statusCode,
