@@ -143,7 +143,7 @@ function createMachine({ subject, unpacked, random, serverUrl, reader, work, rep
   };
   const quiet = async (): Promise<CrashProblem[]> => {
     const since = performance.now();
-    while (!(await isQuiet(handler)) && performance.now() - since < QUIET_MS) await pause(5);
+    while (!(await isQuiet(handler)) && performance.now() - since < QUIET_MS) await pause(15);
     const left = findProcesses(handler.libFolder).filter(({ pid }) => killProcess(pid));
     return left.map(({ pid, program }) => ({ kind: 'process', text: `${program}, pid ${pid}` }));
   };
