@@ -111,7 +111,7 @@ describe('envelopes of our own making', () => {
     );
     expect(printed).toMatch(/rsaEncryption \(1\.2\.840\.113549\.1\.1\.1\)\n {10}parameter: NULL\n/);
     expect(printed).toMatch(/contentType: pkcs7-data .*\n.*\n {8}algorithm: des-ede3-cbc /);
-    expect(parseEnvelope(base64).encryptedContent.length % 8).toBe(0);
+    expect((await parseEnvelope(base64)).encryptedContent.length % 8).toBe(0);
   });
 });
 
@@ -269,7 +269,7 @@ describe('key blocks with a wrong padding', () => {
   /** An envelope whose key block is `block`, encrypted without any padding of its own. */
   async function withBlock(block: (key: Buffer) => Buffer): Promise<string> {
     const base64 = encryptProtectedSettings(SETTINGS, own.certificatePem, { content: 'aes-128-cbc' });
-    const encryptedKey = parseEnvelope(base64).recipients[0]?.encryptedKey ?? Buffer.alloc(0);
+    const encryptedKey = (await parseEnvelope(base64)).recipients[0]?.encryptedKey ?? Buffer.alloc(0);
     const raw = execFileSync(
       'openssl',
       ['pkeyutl', '-decrypt', '-inkey', keyFile, '-pkeyopt', 'rsa_padding_mode:pkcs1'],
@@ -354,14 +354,14 @@ describe('broken envelopes', () => {
 });
 
 describe('importing the module', () => {
-  it('does not load node-forge, and no envelope does', async () => {
+  it('does not load node-forge; the first envelope does', async () => {
     const script = `
       import { createRequire } from 'node:module';
       const forge = () => Object.keys(createRequire('/').cache).filter((path) => path.includes('node-forge')).length;
       const { decryptProtectedSettings } = await import(${JSON.stringify(new URL('decrypt.ts', import.meta.url).href)});
       const before = forge();
       await decryptProtectedSettings({ envelope: 'AAAA', thumbprint: '' }).catch(() => undefined);
-      console.log(JSON.stringify({ before, after: forge() }));`;
+      console.log(JSON.stringify({ before, after: forge() > 0 }));`;
     const args = [
       '--import',
       'tsx',
@@ -372,6 +372,6 @@ describe('importing the module', () => {
     ];
     const cwd = new URL('.', import.meta.url);
     const printed = execFileSync(process.execPath, args, { cwd, encoding: 'utf8', timeout: 20_000 });
-    expect(JSON.parse(printed)).toEqual({ before: 0, after: 0 });
+    expect(JSON.parse(printed)).toEqual({ before: 0, after: true });
   });
 });

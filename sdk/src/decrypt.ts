@@ -63,9 +63,9 @@ const TAG_BYTES = { min: 12, max: 16 };
 const PKCS1_OVERHEAD_BYTES = 11;
 
 async function openEnvelope(request: ProtectedSettingsRequest): Promise<Uint8Array> {
-  const envelope = parseEnvelope(request.envelope);
+  const envelope = await parseEnvelope(request.envelope);
   if (envelope.recipients.length === 0) return openWithOpenssl(request);
-  const { keyTransport, encryptedKey } = chooseRecipient(envelope.recipients, request.certificateText);
+  const { keyTransport, encryptedKey } = await chooseRecipient(envelope.recipients, request.certificateText);
   const { cipher } = envelope;
   if (cipher.scheme === 'unsupported' || keyTransport.scheme === 'unsupported')
     return openWithOpenssl(request);
@@ -78,14 +78,14 @@ async function openEnvelope(request: ProtectedSettingsRequest): Promise<Uint8Arr
 }
 
 /** A single recipient is ours whatever it is called by; of several, the one that names the certificate. */
-function chooseRecipient(
+async function chooseRecipient(
   recipients: readonly EnvelopeRecipient[],
   certificateText: string,
-): EnvelopeRecipient {
+): Promise<EnvelopeRecipient> {
   const [only, ...others] = recipients;
   if (only !== undefined && others.length === 0) return only;
   const pem = requirePem(certificateText, CERTIFICATE_LABEL);
-  const identity = parseCertificateIdentity(new X509Certificate(pem).raw);
+  const identity = await parseCertificateIdentity(new X509Certificate(pem).raw);
   const found = recipients.find(({ id }) =>
     id.kind === 'key-identifier'
       ? id.keyIdentifier === identity.keyIdentifier

@@ -98,9 +98,7 @@ describe('an import is refused', () => {
   test.each([
     ['sdk/src/contract/status.ts', "import { x } from '../exec.ts';"],
     ['sdk/src/contract/status.ts', "import { readFileSync } from 'node:fs';"],
-    ['sdk/src/contract/envelope.ts', "import asn1 from 'node-forge/lib/asn1.js';"],
-    ['sdk/src/contract/envelope.ts', "const x = await import('node-forge/lib/asn1.js');"],
-    ['sdk/src/contract/envelope.ts', "import type { asn1 } from 'node-forge';"],
+    ['sdk/src/contract/status.ts', "import asn1 from 'node-forge/lib/asn1.js';"],
     ['sdk/src/contract/status.ts', "import { pki } from 'node-forge';"],
     ['sdk/src/contract/status.ts', "export * from '../testing/index.ts';"],
     ['sdk/src/enable.ts', "import { createTestMachine } from './testing/index.ts';"],
@@ -130,6 +128,7 @@ describe('an import is refused', () => {
 describe('an import is allowed', () => {
   test.each([
     ['sdk/src/contract/status.ts', "import { x } from './json.ts';"],
+    ['sdk/src/contract/envelope.ts', "const x = await import('node-forge/lib/asn1.js');"],
     [
       'sdk/src/contract/status.test.ts',
       "import { x } from 'vitest'; import { y } from '../testing/index.ts';",

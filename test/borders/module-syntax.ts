@@ -9,6 +9,10 @@ export interface Import {
   /** What is imported; `undefined` when the module computes it. */
   readonly specifier: string | undefined;
   readonly line: number;
+  /** `import()`, `require()` and `import.meta.resolve()`: found when the program runs. */
+  readonly dynamic: boolean;
+  /** Gone when the types are stripped. */
+  readonly typeOnly: boolean;
 }
 
 export interface Use {
@@ -26,15 +30,17 @@ export function parseModule(module: SourceModule): ts.SourceFile {
 export function readImports(source: ts.SourceFile): Import[] {
   const found: Import[] = [];
   visit(source, (node) => {
-    const add = (name: ts.Node | undefined): void => {
+    const add = (name: ts.Node | undefined, dynamic: boolean, typeOnly: boolean): void => {
       const specifier = name !== undefined && ts.isStringLiteralLike(name) ? name.text : undefined;
-      found.push({ specifier, line: lineOf(source, node) });
+      found.push({ specifier, line: lineOf(source, node), dynamic, typeOnly });
     };
-    if (ts.isImportDeclaration(node)) add(node.moduleSpecifier);
-    if (ts.isExportDeclaration(node) && node.moduleSpecifier !== undefined) add(node.moduleSpecifier);
+    if (ts.isImportDeclaration(node))
+      add(node.moduleSpecifier, false, node.importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword);
+    if (ts.isExportDeclaration(node) && node.moduleSpecifier !== undefined)
+      add(node.moduleSpecifier, false, node.isTypeOnly);
     if (ts.isImportTypeNode(node))
-      add(ts.isLiteralTypeNode(node.argument) ? node.argument.literal : undefined);
-    if (ts.isCallExpression(node) && isDynamicImport(node)) add(node.arguments[0]);
+      add(ts.isLiteralTypeNode(node.argument) ? node.argument.literal : undefined, false, true);
+    if (ts.isCallExpression(node) && isDynamicImport(node)) add(node.arguments[0], true, false);
   });
   return found;
 }

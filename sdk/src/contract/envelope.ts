@@ -1,10 +1,11 @@
+/// <reference path="./node-forge-asn1.d.ts" />
 /**
  * The CMS envelope that carries the protected settings, read into plain data without any key. DER and BER; EnvelopedData
  * and AuthEnvelopedData; what Azure sends is version 0, one recipient by issuer and serial, rsaEncryption, des-ede3-cbc.
+ * node-forge's ASN.1 module is loaded by the first call: an operation without protected settings does not pay for it.
  * Source: RFC 5652 section 6, RFC 5083, RFC 5084, RFC 8017 appendix A.2.1; agent-contract 5.3.
  */
-import type { DerValue } from './der.ts';
-import { DER_TAGS, formatDer, parseDer, readOid } from './der.ts';
+import type { asn1 as forgeAsn1 } from 'node-forge';
 import type { CipherName, GcmName, OaepHash } from './envelope-algorithms.ts';
 import { CIPHER_OIDS, ENVELOPE_OIDS, HASH_OIDS, isGcm } from './envelope-algorithms.ts';
 import { ContractError } from './json.ts';
@@ -59,9 +60,10 @@ export interface CertificateIdentity {
  * Reads an envelope from base64 (line breaks are allowed). Throws {@link ContractError} when it is not a CMS envelope; an
  * algorithm that is not known here is no error, but told in the result as `unsupported`. Decrypts nothing.
  */
-export function parseEnvelope(base64: string): EncryptedEnvelope {
+export async function parseEnvelope(base64: string): Promise<EncryptedEnvelope> {
+  const asn1 = await loadAsn1();
   try {
-    return readContentInfo(parseDer(decodeBase64(base64)));
+    return readContentInfo(asn1, parseDer(asn1, decodeBase64(base64)));
   } catch {
     // The parser's own texts quote lengths and bytes of the input, and say nothing that a reader of the status can use.
     throw new ContractError('protectedSettings', '', 'is not a CMS envelope in base64');
@@ -78,40 +80,48 @@ export function decodeBase64(base64: string): Buffer {
 }
 
 /** Reads the names of a certificate from its DER. Throws {@link ContractError}; verifies nothing. */
-export function parseCertificateIdentity(der: Buffer): CertificateIdentity {
+export async function parseCertificateIdentity(der: Buffer): Promise<CertificateIdentity> {
+  const asn1 = await loadAsn1();
   try {
     // TBSCertificate: [0] version (optional), serial, signature algorithm, issuer, …, [3] extensions.
-    const fields = [...children(child(parseDer(der), 0))];
-    if (isContext(fields[0], 0)) fields.shift();
-    const extensions = fields.find((field) => isContext(field, 3));
+    const fields = [...children(child(parseDer(asn1, der), 0))];
+    if (isContext(asn1, fields[0], 0)) fields.shift();
+    const extensions = fields.find((field) => isContext(asn1, field, 3));
     return {
       serial: readSerial(fields[0]),
-      issuer: formatDer(present(fields[2])),
-      keyIdentifier: extensions === undefined ? undefined : readKeyIdentifier(child(extensions, 0)),
+      issuer: toDer(asn1, present(fields[2])),
+      keyIdentifier: extensions === undefined ? undefined : readKeyIdentifier(asn1, child(extensions, 0)),
     };
   } catch {
     throw new ContractError('certificate', '', 'is not an X.509 certificate');
   }
 }
 
+type Asn1 = typeof forgeAsn1;
+type Node = forgeAsn1.Asn1;
+
+async function loadAsn1(): Promise<Asn1> {
+  return (await import('node-forge/lib/asn1.js')).default;
+}
+
 /** ContentInfo of either kind; both begin alike: version, [0] originator (optional), recipients, encrypted content. */
-function readContentInfo(root: DerValue): EncryptedEnvelope {
-  const type = readOid(child(root, 0));
+function readContentInfo(asn1: Asn1, root: Node): EncryptedEnvelope {
+  const type = readOid(asn1, child(root, 0));
   if (type !== ENVELOPE_OIDS.envelopedData && type !== ENVELOPE_OIDS.authEnvelopedData)
     throw new Error('kind');
   const fields = [...children(child(child(root, 1), 0))];
   fields.shift();
-  if (isContext(fields[0], 0)) fields.shift();
+  if (isContext(asn1, fields[0], 0)) fields.shift();
   const [recipientSet, content, ...rest] = fields;
   const recipients = children(recipientSet);
   if (recipients.length === 0) throw new Error('no recipient');
   const algorithm = child(content, 1);
   const parameters = children(algorithm)[1];
-  const cipherOid = readOid(child(algorithm, 0));
-  const encryptedContent = readOctets(child(content, 2));
-  const readable = recipients.filter((recipient) => isSequence(recipient));
+  const cipherOid = readOid(asn1, child(algorithm, 0));
+  const encryptedContent = readOctets(asn1, child(content, 2));
+  const readable = recipients.filter((recipient) => isSequence(asn1, recipient));
   const envelope = {
-    recipients: readable.map((recipient) => readRecipient(recipient)),
+    recipients: readable.map((recipient) => readRecipient(asn1, recipient)),
     encryptedContent,
   };
   const name = nameOf(CIPHER_OIDS, cipherOid);
@@ -122,102 +132,116 @@ function readContentInfo(root: DerValue): EncryptedEnvelope {
     return {
       ...envelope,
       cipher: { scheme: 'cbc', name },
-      iv: readOctets(parameters),
+      iv: readOctets(asn1, parameters),
       tag: Buffer.alloc(0),
     };
   }
   // Authenticated attributes would have to be checked together with the content, so openssl gets such an envelope.
-  if (!isGcm(name) || isContext(rest[0], 1)) return unread;
+  if (!isGcm(name) || isContext(asn1, rest[0], 1)) return unread;
   return {
     ...envelope,
     cipher: { scheme: 'gcm', name },
-    iv: readOctets(child(parameters, 0)),
-    tag: readOctets(rest[0]),
+    iv: readOctets(asn1, child(parameters, 0)),
+    tag: readOctets(asn1, rest[0]),
   };
 }
 
 /** KeyTransRecipientInfo: version, identifier, algorithm, encrypted key. */
-function readRecipient(recipient: DerValue): EnvelopeRecipient {
+function readRecipient(asn1: Asn1, recipient: Node): EnvelopeRecipient {
   const id = child(recipient, 1);
   return {
-    id: isContext(id, 0)
-      ? { kind: 'key-identifier', keyIdentifier: readOctets(id).toString('hex') }
-      : { kind: 'issuer-serial', issuer: formatDer(child(id, 0)), serial: readSerial(child(id, 1)) },
-    keyTransport: readKeyTransport(child(recipient, 2)),
-    encryptedKey: readOctets(child(recipient, 3)),
+    id: isContext(asn1, id, 0)
+      ? { kind: 'key-identifier', keyIdentifier: readOctets(asn1, id).toString('hex') }
+      : { kind: 'issuer-serial', issuer: toDer(asn1, child(id, 0)), serial: readSerial(child(id, 1)) },
+    keyTransport: readKeyTransport(asn1, child(recipient, 2)),
+    encryptedKey: readOctets(asn1, child(recipient, 3)),
   };
 }
 
-function readKeyTransport(algorithm: DerValue): KeyTransport {
-  const oid = readOid(child(algorithm, 0));
+function readKeyTransport(asn1: Asn1, algorithm: Node): KeyTransport {
+  const oid = readOid(asn1, child(algorithm, 0));
   if (oid === ENVELOPE_OIDS.rsaEncryption) return { scheme: 'pkcs1' };
   if (oid !== ENVELOPE_OIDS.oaep) return unsupported(oid);
   const parameters = children(algorithm)[1];
   const fields = parameters === undefined ? [] : children(parameters);
-  const field = (tag: number) => fields.find((node) => isContext(node, tag));
+  const field = (tag: number) => fields.find((node) => isContext(asn1, node, tag));
   const [hashField, maskField, labelField] = [field(0), field(1), field(2)];
-  const hash = hashField === undefined ? HASH_OIDS.sha1 : readOid(child(child(hashField, 0), 0));
+  const hash = hashField === undefined ? HASH_OIDS.sha1 : readOid(asn1, child(child(hashField, 0), 0));
   const name = nameOf(HASH_OIDS, hash);
   if (name === undefined) return unsupported(hash);
   const mask = maskField === undefined ? undefined : child(maskField, 0);
-  if (mask !== undefined && readOid(child(mask, 0)) !== ENVELOPE_OIDS.mgf1) return unsupported(oid);
+  if (mask !== undefined && readOid(asn1, child(mask, 0)) !== ENVELOPE_OIDS.mgf1) return unsupported(oid);
   // Node uses one hash for both parts of OAEP; openssl can mix them.
-  const maskHash = mask === undefined ? HASH_OIDS.sha1 : readOid(child(child(mask, 1), 0));
+  const maskHash = mask === undefined ? HASH_OIDS.sha1 : readOid(asn1, child(child(mask, 1), 0));
   if (maskHash !== hash) return unsupported(oid);
-  const label = labelField === undefined ? Buffer.alloc(0) : readOctets(child(child(labelField, 0), 1));
+  const label = labelField === undefined ? Buffer.alloc(0) : readOctets(asn1, child(child(labelField, 0), 1));
   return { scheme: 'oaep', hash: name, label };
 }
 
-function readKeyIdentifier(extensions: DerValue): string | undefined {
+function readKeyIdentifier(asn1: Asn1, extensions: Node): string | undefined {
   for (const extension of children(extensions)) {
-    if (readOid(child(extension, 0)) !== ENVELOPE_OIDS.subjectKeyIdentifier) continue;
-    const wrapped = readOctets(children(extension).at(-1));
-    return readOctets(parseDer(wrapped)).toString('hex');
+    if (readOid(asn1, child(extension, 0)) !== ENVELOPE_OIDS.subjectKeyIdentifier) continue;
+    const wrapped = readOctets(asn1, children(extension).at(-1));
+    return readOctets(asn1, parseDer(asn1, wrapped)).toString('hex');
   }
   return undefined;
 }
 
+function parseDer(asn1: Asn1, der: Buffer): Node {
+  return asn1.fromDer(der.toString('latin1'));
+}
+
+/** The canonical bytes of a value, so that a BER and a DER spelling of one name are equal. */
+function toDer(asn1: Asn1, node: Node): Buffer {
+  return Buffer.from(asn1.toDer(node).getBytes(), 'latin1');
+}
+
+function readOid(asn1: Asn1, node: Node): string {
+  if (node.type !== asn1.Type.OID) throw new Error('no object identifier');
+  return asn1.derToOid(bytes(node));
+}
+
 /** An INTEGER as hex without leading zero bytes. */
-function readSerial(node: DerValue | undefined): string {
-  return bytes(node)
+function readSerial(node: Node | undefined): string {
+  return Buffer.from(bytes(present(node)), 'latin1')
     .toString('hex')
     .replace(/^(00)+/, '');
 }
 
 /** An OCTET STRING, or one that is implicitly tagged; BER may cut it into chunks, and those into further chunks. */
-function readOctets(node: DerValue | undefined): Buffer {
-  const { tagClass, tag, content } = present(node);
-  if (tagClass === 'universal' && tag !== DER_TAGS.octetString) throw new Error('no octet string');
-  return Buffer.isBuffer(content) ? content : Buffer.concat(content.map(readOctets));
+function readOctets(asn1: Asn1, node: Node | undefined): Buffer {
+  const { type, tagClass, value } = present(node);
+  if (tagClass === asn1.Class.UNIVERSAL && type !== asn1.Type.OCTETSTRING) throw new Error('no octet string');
+  if (typeof value === 'string') return Buffer.from(value, 'latin1');
+  return Buffer.concat(value.map((chunk) => readOctets(asn1, chunk)));
 }
 
-function bytes(node: DerValue | undefined): Buffer {
-  const { content } = present(node);
-  if (!Buffer.isBuffer(content)) throw new Error('not primitive');
-  return content;
+function bytes(node: Node): string {
+  if (typeof node.value !== 'string') throw new Error('not primitive');
+  return node.value;
 }
 
-function children(node: DerValue | undefined): readonly DerValue[] {
-  const { content } = present(node);
-  if (Buffer.isBuffer(content)) throw new Error('not constructed');
-  return content;
+function children(node: Node | undefined): readonly Node[] {
+  const { value } = present(node);
+  if (typeof value === 'string') throw new Error('not constructed');
+  return value;
 }
 
-function child(node: DerValue | undefined, index: number): DerValue {
+function child(node: Node | undefined, index: number): Node {
   return present(children(node)[index]);
 }
 
-function present(node: DerValue | undefined): DerValue {
+function present(node: Node | undefined): Node {
   if (node === undefined) throw new Error('missing');
   return node;
 }
 
-function isContext(node: DerValue | undefined, tag: number): boolean {
-  return node !== undefined && node.tagClass === 'context' && node.tag === tag;
+function isContext(asn1: Asn1, node: Node | undefined, tag: number): boolean {
+  return node !== undefined && node.tagClass === asn1.Class.CONTEXT_SPECIFIC && node.type === tag;
 }
 
-function isSequence(node: DerValue): boolean {
-  return node.tagClass === 'universal' && node.tag === DER_TAGS.sequence;
+function isSequence(asn1: Asn1, node: Node): boolean {
+  return node.tagClass === asn1.Class.UNIVERSAL && node.type === asn1.Type.SEQUENCE;
 }
 
 function nameOf<Name extends string>(table: Readonly<Record<Name, string>>, oid: string): Name | undefined {
