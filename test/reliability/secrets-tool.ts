@@ -21,8 +21,8 @@ export interface WatchedTool {
   run(words: readonly string[], settings?: SecretSettings): Promise<CommandResult>;
   /** `vm set`, with what the VM is in {@link WatchedToolOptions.vm}. */
   set(zip: string, settings: SecretSettings, more?: readonly string[]): Promise<CommandResult>;
-  /** Everything that shows the VM or one extension of it; the ledger hears all. */
-  lookAt(name: string, forms: readonly (readonly string[])[]): Promise<void>;
+  /** Everything that shows the VM or one extension of it, or only the commands `only`; the ledger hears all. */
+  lookAt(name: string, forms: readonly (readonly string[])[], only?: readonly string[]): Promise<void>;
   /** Searches everything that is there now. */
   search(): void;
   /** Ends the VM and removes it, then searches what is left. */
@@ -71,16 +71,9 @@ export function createWatchedTool(options: WatchedToolOptions, ledger: Ledger): 
     folder: folders.cwd,
     run,
     set: (zip, settings, more = []) => run(['vm', 'set', zip, ...vm, ...more], settings),
-    lookAt: async (name, forms) => {
-      for (const words of [
-        ['list'],
-        ['show', name],
-        ['instance-view'],
-        ['logs', name],
-        ['logs'],
-        ['events', name],
-        ['diff'],
-      ]) {
+    lookAt: async (name, forms, only) => {
+      for (const words of [...OF_ALL, ...OF_ONE.map((word) => [word, name])]) {
+        if (only !== undefined && !only.includes(words[0] ?? '')) continue;
         for (const form of forms) await run(['vm', ...words, ...form]);
       }
     },
@@ -91,6 +84,9 @@ export function createWatchedTool(options: WatchedToolOptions, ledger: Ledger): 
     },
   };
 }
+
+const OF_ALL = [['list'], ['instance-view'], ['logs'], ['diff']];
+const OF_ONE = ['show', 'logs', 'events'];
 
 const HALVES = [
   ['public', '--settings'],

@@ -46,7 +46,8 @@ export async function runVmAccess({ tool, ledger, canaries, size }: VmAccessRun,
     await tool.run(['vm', 'reboot']);
     await level(cases.removal(first.name));
   }
-  await tool.lookAt('VMAccess', size === 'long' ? [[], ['--json'], ['--verbose']] : [['--json']]);
+  if (size === 'long') await tool.lookAt('VMAccess', [[], ['--json'], ['--verbose']]);
+  else await tool.lookAt('VMAccess', [['--json']], ['logs', 'instance-view']);
   judge(tool, ledger, 'Handlerkit.Extensions.VMAccess');
   judge(tool, ledger, 'vm-access');
   if (size === 'long') await tool.run(['vm', 'delete', 'VMAccess']);
