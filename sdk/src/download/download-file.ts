@@ -1,7 +1,6 @@
 /**
  * Downloads one file over HTTP or HTTPS: streamed into a temporary file of the target's folder, tried again where that can
- * help, continued where the server allows it, and given its name when it is whole, checked and, unless that is not wanted,
- * on disk.
+ * help, continued where the server allows it, and given its name when it is whole, checked and on disk.
  */
 import type { Host } from '../host.ts';
 import { pauseMs } from '../retry-schedule.ts';
@@ -56,11 +55,6 @@ export interface DownloadRequest {
   readonly md5?: string;
   /** True to be told the file's SHA-256 without asking for a certain one. It takes about a second for each GiB. */
   readonly wantsSha256?: boolean;
-  /**
-   * Default true: the file is on disk when the call returns, and survives a power failure. False: it is whole for every
-   * reader, but the disk may not have all of it yet. Many files are downloaded faster so.
-   */
-  readonly durable?: boolean;
   /** The other files that are downloaded to the same disk at the same time; default: none. */
   readonly freeSpace?: FreeSpace;
   /** Most bytes of the file; default: what the disk holds. */
@@ -106,7 +100,7 @@ export async function downloadFile(host: Host, request: DownloadRequest): Promis
   try {
     part = await createPartFile(host.path(target), request.mode ?? 0o600);
     const sha256 = await tryUntilWhole(host, request, url, limits, part, stop.signal);
-    await part.finish({ durable: request.durable ?? true });
+    await part.finish();
     return { bytes: part.length, sha256 };
   } catch (thrown) {
     signal.throwIfAborted();

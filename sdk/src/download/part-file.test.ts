@@ -63,25 +63,22 @@ it('part files of processes that have ended are removed, also below, and nothing
 });
 
 describe('a part file', () => {
-  it.each([true, false])(
-    'waits for the disk only when it is to survive a power failure: %s',
-    async (durable) => {
-      await make(undefined);
-      const sync = await spyOnSync();
-      await part.append(Buffer.from('whole'));
-      await part.finish({ durable });
-      expect(sync).toHaveBeenCalledTimes(durable ? 1 : 0);
-      sync.mockRestore();
-      expect(readFileSync(target, 'utf8')).toBe('whole');
-    },
-  );
+  it('is put on disk before it has its name', async () => {
+    await make(undefined);
+    const sync = await spyOnSync();
+    await part.append(Buffer.from('whole'));
+    await part.finish();
+    expect(sync).toHaveBeenCalledTimes(1);
+    sync.mockRestore();
+    expect(readFileSync(target, 'utf8')).toBe('whole');
+  });
 
   it('is 0600 while it grows, and has its name and mode when it is finished', async () => {
     await make(undefined);
     await part.append(Buffer.from('begun'));
     expect(onlyFile()).toMatch(/\/\.[\w-]+\.\d+\.part$/);
     expect(statSync(onlyFile()).mode & 0o777).toBe(0o600);
-    await part.finish({ durable: true });
+    await part.finish();
     expect(onlyFile()).toBe(target);
     expect(statSync(target).mode & 0o777).toBe(0o500);
   });

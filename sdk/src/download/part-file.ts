@@ -25,8 +25,8 @@ export interface PartFile {
   restart(): Promise<void>;
   /** Lower-case hex. `undefined` where the system forbids the algorithm. Throws the reason of `signal`. */
   digest(algorithm: 'sha256' | 'md5', signal: AbortSignal): Promise<string | undefined>;
-  /** Puts it on disk, when it is to survive a power failure, and gives it its name. */
-  finish(options: { readonly durable: boolean }): Promise<void>;
+  /** Puts it on disk and gives it its name. */
+  finish(): Promise<void>;
   /** Closes it, and removes it when it is not finished. Never throws. */
   dispose(): Promise<void>;
 }
@@ -85,9 +85,9 @@ export async function createPartFile(
       length = 0;
     },
     digest: (algorithm, signal) => digestOf(file, algorithm, signal),
-    async finish({ durable }) {
+    async finish() {
       await file.chmod(mode);
-      if (durable) await file.sync();
+      await file.sync();
       await rename(path, target);
       isFinished = true;
     },

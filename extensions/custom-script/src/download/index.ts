@@ -69,8 +69,6 @@ async function download(run: DownloadRun, planned: PlannedFile, freeSpace: FreeS
       url: planned.url,
       target,
       mode: PROGRAM_MODE,
-      // A run that a power failure ends is not continued, and the next one downloads its files anew.
-      durable: false,
       ...(planned.sha256 === undefined ? {} : { sha256: planned.sha256 }),
       headers: { 'x-ms-client-request-id': randomUUID() },
       signal,
