@@ -27,7 +27,14 @@ import type { ProbeCases } from './secrets-probe.ts';
 import { createProbeCases } from './secrets-probe.ts';
 import type { WatchedTool } from './secrets-tool.ts';
 import { createWatchedTool } from './secrets-tool.ts';
-import { runConfigurations, runCustomScript, runDeploy, runProbe, watchPage } from './secrets-vm.ts';
+import {
+  runConfigurations,
+  runCustomScript,
+  runCustomScriptOffline,
+  runDeploy,
+  runProbe,
+  watchPage,
+} from './secrets-vm.ts';
 import { ACCOUNT_HOLDERS } from './secrets-vm-access.ts';
 import { runVmAccess } from './secrets-vm-access-run.ts';
 import {
@@ -191,11 +198,15 @@ async function onVm(
 ): Promise<void> {
   const { size, context, canaries, ledger, script, probe } = campaign;
   const { probeZip, detachedProbeZip } = context.zips;
-  await withTool(campaign, title, ['--isolation', 'overlay', '--network', 'host', ...more], async (tool) => {
+  // The real agent has a network of its own, in which the servers of the files are not.
+  const isOnline = title !== 'waagent';
+  const network = isOnline ? 'host' : 'loopback';
+  await withTool(campaign, title, ['--isolation', 'overlay', '--network', network, ...more], async (tool) => {
     const run = { tool, ledger, canaries, size };
     await runProbe(run, probeZip, probe);
     await watchPage(run, 'Probe');
-    await runCustomScript(run, packages, script);
+    if (isOnline) await runCustomScript(run, packages, script);
+    else await runCustomScriptOffline(run, packages.zip, script);
     if (size === 'long') await runConfigurations(run, detachedProbeZip, probe);
     if (title === 'embedded') await runDeploy(run, packages.zip, () => script.success());
   });

@@ -53,6 +53,23 @@ export async function runCustomScript(
   expectExit(await tool.run(['vm', 'delete', 'CustomScript']), 0);
 }
 
+/** The runs that download nothing. */
+export async function runCustomScriptOffline(
+  { tool, ledger }: VmRun,
+  zip: string,
+  cases: CustomScriptCases,
+): Promise<void> {
+  for (const settings of [cases.failure(), cases.timeLimit(), ...cases.refused()]) {
+    const { exitCode } = await tool.set(zip, settings, ['--verbose']);
+    if (exitCode === 0) throw new Error('a run that should fail succeeded');
+  }
+  expectExit(await tool.set(zip, cases.cutOutput()), 0);
+  await tool.lookAt('CustomScript', [[], ['--json']]);
+  judge(tool, ledger, 'Handlerkit.Extensions.CustomScript');
+  judge(tool, ledger, 'custom-script');
+  expectExit(await tool.run(['vm', 'delete', 'CustomScript']), 0);
+}
+
 /** A careless author's extension. */
 export async function runProbe({ tool, ledger, size }: VmRun, zip: string, cases: ProbeCases): Promise<void> {
   expectExit(await tool.set(zip, cases.telling()), 1);
