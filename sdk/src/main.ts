@@ -8,10 +8,8 @@ import { HandlerError, toHandlerError } from './errors.ts';
 import type { HandlerDefinition } from './handler.ts';
 import { realProgramPath } from './handler-files.ts';
 import { createHost } from './host.ts';
+import { DETACH_WORD } from './launcher-words.ts';
 import { runOperation } from './lifecycle.ts';
-
-/** Second word after `enable` with which the launcher asks the program to go on in a session of its own. */
-export const DETACH_WORD = '--detach';
 
 /** Milliseconds after the operation's end at which the process ends even if the author's code still holds it. */
 const LINGER_MS = 10_000;

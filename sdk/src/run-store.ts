@@ -26,6 +26,7 @@ import { HANDOVER_FILE } from './handover.ts';
 import type { Host } from './host.ts';
 import type { Journal } from './journal.ts';
 import { isJournalFile, journalPath, readJournal, writeJournal } from './journal.ts';
+import { START_CLAIM } from './launcher-words.ts';
 import { isOtherMachine, readMachineIdentity } from './machine-identity.ts';
 import { identifyProcess } from './process-identity.ts';
 import { readTextIfThere, removeUnfinishedFiles, writeWholeFile } from './whole-file.ts';
@@ -166,8 +167,9 @@ export function openRunStore(
     removeLeftovers: () => {
       const isRunning = (pid: number): boolean => identifyProcess(host, pid) !== undefined;
       removeUnfinishedFiles(statusFolder(), (name) => parseStatusFile(name) !== undefined, isRunning);
+      const others = [HEARTBEAT_FILE, HANDOVER_FILE, START_CLAIM];
       const isState = (name: string): boolean =>
-        isJournalFile(name) || isSequenceFile(name) || name === HEARTBEAT_FILE || name === HANDOVER_FILE;
+        isJournalFile(name) || isSequenceFile(name) || others.includes(name);
       removeUnfinishedFiles(homePath('.'), isState, isRunning);
       const { eventsFolder } = environment;
       if (eventsFolder === undefined) return;

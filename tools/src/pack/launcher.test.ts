@@ -478,6 +478,19 @@ describe.runIf(namespace !== undefined)('in a mount namespace of its own', () =>
     expect((await readdir(base)).sort()).toEqual(['bin', 'config', 'enable', 'ran', 'scope', 'status']);
   });
 
+  it('names the claim, which a kill may leave, by the process that waits for systemd-run', async () => {
+    await install(true);
+    writeFileSync(join(base, 'enable'), 'true');
+    fakeProgram(
+      'systemd-run',
+      `echo "$PPID" >"${base}/waits"; ls -A "${base}" >"${base}/listed"; mv "${base}/listed" "${base}/ran"`,
+    );
+    expect(inside(withSystemd, { ConfigSequenceNumber: '3' }).status).toBe(0);
+    const listed = await awaitFile(join(base, 'ran'));
+    const pid = readFileSync(join(base, 'waits'), 'utf8').trim();
+    expect(listed.split('\n').filter((name) => name.startsWith('.start'))).toEqual([`.start.${pid}.tmp`]);
+  });
+
   it('starts the program without a scope when systemd-run fails before it came that far', async () => {
     await install(true);
     writeFileSync(join(base, 'enable'), 'echo started >>starts; mv starts ran');

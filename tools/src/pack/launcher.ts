@@ -5,7 +5,7 @@
  * Source: agent-contract 6.1 (how it is called), 6.3 (environment), 8.1, 8.4 (status files).
  */
 
-import { type Architecture, DETACH_WORD, type Runtime } from '@handlerkit/sdk';
+import { type Architecture, DETACH_WORD, type Runtime, START_CLAIM } from '@handlerkit/sdk';
 import {
   AGENT_VARIABLES,
   CONFIG_FOLDER,
@@ -361,16 +361,18 @@ if [ "$operation" = enable ]; then
     [ ! -e "$temporary" ] || rm -f "$temporary"
     exec "$program" "$@" "$detach"
   fi
-  claim=$base/.start.$$
-  if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null 2>&1 && { printf '' >"$claim"; } 2>/dev/null; then
+  if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null 2>&1; then
     # shellcheck disable=SC2016 # the inner shells expand these
     setsid /bin/sh -c '
-      claim=$1
+      claim=$1.$$.tmp
       [ ! -e "$2" ] || rm -f "$2"
       shift 2
-      systemd-run --scope --quiet --collect --no-ask-password -- /bin/sh -c "rm \\"\\$0\\" && exec setsid \\"\\$@\\"" "$claim" "$@"
-      rm "$claim" && exec "$@"
-    ' "$0" "$claim" "$temporary" "$program" "$@" </dev/null >/dev/null 2>&1 &
+      if { printf "" >"$claim"; } 2>/dev/null; then
+        systemd-run --scope --quiet --collect --no-ask-password -- /bin/sh -c "rm \\"\\$0\\" && exec setsid \\"\\$@\\"" "$claim" "$@"
+        rm "$claim" || exit
+      fi
+      exec "$@"
+    ' "$0" "$base/${START_CLAIM}" "$temporary" "$program" "$@" </dev/null >/dev/null 2>&1 &
   else
     {
       # The agent does not wait for this one.
