@@ -9,7 +9,7 @@ import type { Status } from './contract/status.ts';
 import { cutText, isFinal } from './contract/status.ts';
 import type { EnableDecision } from './enable-decision.ts';
 import { decideEnable } from './enable-decision.ts';
-import { HandlerError, toHandlerError } from './errors.ts';
+import { HandlerError, stateUnusable, toHandlerError } from './errors.ts';
 import type { EnableContext, EnableResult, HandlerDefinition } from './handler.ts';
 import { emptyOlderSettings } from './handler-files.ts';
 import { isHandedOver } from './handover.ts';
@@ -100,14 +100,6 @@ async function decide(run: OperationRun, store: RunStore, sequence: number): Pro
     }
     throw error;
   }
-}
-
-function stateUnusable(thrown: unknown): HandlerError {
-  const { message } = toHandlerError(thrown);
-  // What is no system's error says by itself what to do.
-  const advice =
-    thrown instanceof HandlerError ? '' : '; make room or repair the disk, and apply the settings again';
-  return new HandlerError('STATE_UNUSABLE', `the handler's state: ${message}${advice}`);
 }
 
 /**

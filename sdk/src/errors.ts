@@ -116,6 +116,15 @@ export function toHandlerError(
   return new HandlerError(otherwise, message, { cause: thrown });
 }
 
+/** `STATE_UNUSABLE` for anything thrown by what the SDK does with its own files. */
+export function stateUnusable(thrown: unknown): HandlerError {
+  const { message } = toHandlerError(thrown);
+  // What is no system's error says by itself what to do.
+  const advice =
+    thrown instanceof HandlerError ? '' : '; make room or repair the disk, and apply the settings again';
+  return new HandlerError('STATE_UNUSABLE', `the handler's state: ${message}${advice}`, { cause: thrown });
+}
+
 /** True for a Node file-system or process error with this `code`, such as `ENOENT`. */
 export function isSystemError(thrown: unknown, code: string): boolean {
   return thrown instanceof Error && 'code' in thrown && thrown.code === code;

@@ -642,6 +642,21 @@ describe('install, update, disable, uninstall', () => {
     expect(stderr).toBe('Install failed: DEPENDENCY_MISSING: python3 is missing; install it\n');
   });
 
+  it('an update whose state cannot be carried over says that it was not the author’s code, and what to do', async () => {
+    await machine.enable(counting);
+    machine.addVersion('2.0.0');
+    rmSync(machine.path(`${machine.handlerFolder()}/mrseq`));
+    mkdirSync(machine.path(`${machine.handlerFolder()}/mrseq`));
+    const { exitCode, stderr } = await updateTo('2.0.0', {
+      AZURE_GUEST_AGENT_UPDATING_FROM_VERSION: '1.0.0',
+    });
+    expect(exitCode).toBe(1);
+    expect(stderr).toMatch(
+      /^Update failed: STATE_UNUSABLE: the handler's state: \S+\/mrseq is a folder, .+; make room or repair/,
+    );
+    expect(runs).toBe(1);
+  });
+
   it('an update carries journal and data over, and nothing runs again', async () => {
     await machine.run(counting, 'install');
     await machine.enable(counting);

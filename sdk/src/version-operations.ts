@@ -8,7 +8,7 @@ import { OPERATION_TIMEOUT_SECONDS } from './contract/operations.ts';
 import { CONFIG_FOLDER, parseHandlerFolder, parseSettingsFile } from './contract/package-layout.ts';
 import { readHandlerState } from './data-folder.ts';
 import { clearDead, settleDead } from './enable-decision.ts';
-import { HandlerError, toHandlerError } from './errors.ts';
+import { HandlerError, stateUnusable, toHandlerError } from './errors.ts';
 import type { HandlerDefinition, OperationContext } from './handler.ts';
 import type { HandlerFolder } from './handler-files.ts';
 import { listFolder, siblingFolder } from './handler-files.ts';
@@ -31,9 +31,8 @@ type Definition = Pick<HandlerDefinition<never, never>, 'install' | 'disable' | 
 
 /** Makes the data folder, claims it for this version, and runs the author's `install`. */
 export async function install(definition: Definition, run: OperationRun): Promise<void> {
-  const { data, host, own, variables } = run;
-  data.create();
-  await withLock(host, data.path, () => data.claim(own.version));
+  const { data, own, variables } = run;
+  await withState(run, () => data.claim(own.version));
   await runLimited(run, definition.install, {
     ...operationContext(run),
     uninstallExitCode: variables.uninstallExitCode,
@@ -47,8 +46,7 @@ export async function install(definition: Definition, run: OperationRun): Promis
 export async function update(definition: Definition, run: OperationRun): Promise<void> {
   const { data, host, variables, log } = run;
   const { source, target } = updateFolders(run);
-  data.create();
-  await withLock(host, data.path, () => {
+  await withState(run, () => {
     carryState(run, source, target);
     data.claim(target.version);
     if (source.folder !== target.folder) noteEnd(run, source);
@@ -97,6 +95,16 @@ export async function uninstall(definition: Definition, run: OperationRun): Prom
   await stopRuns(run, 'uninstalled', journals.map(journalOwner));
   await runLimited(run, definition.uninstall, operationContext(run));
   data.remove();
+}
+
+/** Changes what the SDK keeps, under the lock. A disk that takes nothing is not the fault of the author's code. */
+async function withState({ data, host }: OperationRun, change: () => void): Promise<void> {
+  try {
+    data.create();
+    await withLock(host, data.path, change);
+  } catch (thrown) {
+    throw thrown instanceof HandlerError ? thrown : stateUnusable(thrown);
+  }
 }
 
 /** From here on no run of `version` begins that was asked for before. */

@@ -108,6 +108,39 @@ describe('on a disk with less and less room', () => {
   );
 });
 
+it('A9: an update with less and less room fails told, and goes on where there is room: nothing runs again', async () => {
+  for (const of of ['pages', 'inodes'] as const) {
+    for (let left = 0; left < 5; left++) {
+      handler = layOutHandler(probe);
+      handler.addVersion('1.1.0');
+      for (const version of ['1.0.0', '1.1.0']) handler.writeSettings(0, probeSettings(0), { version });
+      const disk = await putOnSmallDisk(handler);
+      try {
+        const run = (operation: 'enable' | 'update', version: string) =>
+          handler.run(operation, {
+            version,
+            wrapper: disk.wrapper,
+            ...(operation === 'update' && { variables: { updatingFromVersion: '1.0.0' } }),
+          });
+        await run('enable', '1.0.0');
+        if (of === 'pages') disk.leavePages(left);
+        else disk.leaveInodes(left);
+        const { exitCode, stderr } = await run('update', '1.1.0');
+        if (exitCode !== 0)
+          expect(stderr).toMatch(/^Update failed: STATE_UNUSABLE: .*ENOSPC.*\/lib\/.*make room/);
+        expect(unfinishedFiles(disk.path(handler.libFolder))).toEqual([]);
+        disk.free();
+        if (exitCode !== 0) expect((await run('update', '1.1.0')).exitCode).toBe(0);
+        expect((await run('enable', '1.1.0')).exitCode).toBe(0);
+        expect([of, left, countMarks(0)]).toEqual([of, left, 1]);
+      } finally {
+        disk.remove();
+        handler.remove();
+      }
+    }
+  }
+});
+
 describe('with a disk on which a call fails', () => {
   beforeEach(() => {
     handler = layOutHandler(probe);
