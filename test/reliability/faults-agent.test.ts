@@ -185,7 +185,7 @@ describe('a script that ends what has started it', () => {
 
   it('A20: with SIGKILL is ended by the next enable, which says so', async () => {
     const handler = layOut('customScriptZip');
-    handler.writeSettings(0, script(handler, 'sleep 0.5; kill -9 $PPID; exec sleep 600'));
+    handler.writeSettings(0, script(handler, 'kill -9 $PPID; exec sleep 600'));
     await handler.run('enable');
     await until('the run', () => runsOf(handler) === 1);
     await until('the orphan', () => handler.processes().length === 1);
