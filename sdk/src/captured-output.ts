@@ -47,38 +47,42 @@ export function readTail(file: FileHandle, bytes: number): string {
  * `tailBytes` of all output stay readable. Every writer must append.
  */
 export function captureOutput(file: FileHandle, limitBytes: number, tailBytes: number): CapturedOutput {
-  let kept: Buffer = Buffer.alloc(0);
-  let isCut = false;
-  const last = (size: number): Buffer => {
-    const bytes = Buffer.concat([kept, readEnd(file.fd, size, tailBytes)]);
-    return bytes.subarray(Math.max(0, bytes.length - tailBytes));
+  // One buffer for all looks: a command may print for hours, and what is thrown away is not collected at once.
+  let buffer: Buffer | undefined;
+  let kept = 0;
+  /** Adds what the file holds between two places to what is kept of the output before. */
+  const take = (from: number, to: number): void => {
+    buffer ??= Buffer.alloc(tailBytes);
+    const fresh = Math.min(to - from, tailBytes);
+    const stay = Math.min(kept, tailBytes - fresh);
+    buffer.copyWithin(0, kept - stay, kept);
+    kept = stay + readSync(file.fd, buffer, stay, fresh, to - fresh);
   };
   const look = (): void => {
-    const { size } = fstatSync(file.fd);
+    let read = 0;
+    let { size } = fstatSync(file.fd);
     if (size <= Math.max(limitBytes, tailBytes)) return;
-    let read = size;
-    let tail = last(size);
     // What came while the end was read belongs to it. At once, so that hardly anything can come in between.
-    for (let more = fstatSync(file.fd).size; more > read; more = fstatSync(file.fd).size) {
-      const bytes = Buffer.concat([tail, readEnd(file.fd, more, Math.min(tailBytes, more - read))]);
-      tail = bytes.subarray(Math.max(0, bytes.length - tailBytes));
-      read = more;
+    for (; size > read; size = fstatSync(file.fd).size) {
+      take(read, size);
+      read = size;
     }
     ftruncateSync(file.fd);
-    kept = tail;
-    isCut = true;
   };
   const timer = setInterval(look, LOOK_MS);
   timer.unref();
   return {
     readTail: () => {
       const { size } = fstatSync(file.fd);
-      return decodeTail(last(size), isCut || tailBytes < size);
+      const bytes = Buffer.concat([buffer?.subarray(0, kept) ?? EMPTY, readEnd(file.fd, size, tailBytes)]);
+      const tail = bytes.subarray(Math.max(0, bytes.length - tailBytes));
+      return decodeTail(tail, buffer !== undefined || tailBytes < size);
     },
     end: () => clearInterval(timer),
   };
 }
 
+const EMPTY = Buffer.alloc(0);
 const MODE = 0o600;
 const LOOK_MS = 100;
 // O_APPEND: a child that opens /dev/stderr by itself must not write over what is there.
