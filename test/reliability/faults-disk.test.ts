@@ -4,7 +4,7 @@
  */
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isFinal, parseStatus, STATUS_FOLDER } from '@handlerkit/sdk/contract';
+import { CONFIG_FOLDER, isFinal, parseStatus, STATUS_FOLDER } from '@handlerkit/sdk/contract';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
 import { until } from '../await-condition.ts';
 import type { EndedOperation, GivenSettings, LaidOutHandler, UnpackedPackage } from '../unpacked-handler.ts';
@@ -247,6 +247,32 @@ describe('in folders that are not what they should be', () => {
       await handler.run('enable');
       await until('the result', () => handler.readStatus(0)?.status === 'success');
       expect(countMarks(0)).toBe(1);
+    },
+  );
+
+  it.each<[string, (handler: LaidOutHandler) => string, 'success' | 'error']>([
+    ['settings', (machine) => join(machine.folder(), CONFIG_FOLDER), 'success'],
+    ['program', (machine) => join(machine.folder(), 'bin'), 'success'],
+    ['logs', ({ logFolder }) => logFolder, 'success'],
+    ['data', ({ libFolder }) => join(libFolder, 'custom-script'), 'error'],
+  ])(
+    'A10: of which only the folder of the %s is read-only ends told, and runs what it can',
+    async (_, folder, wanted) => {
+      handler = layOutHandler(customScript);
+      const result = (sequence: number) =>
+        until('the result', () => {
+          const status = handler.readStatus(sequence);
+          return status?.status === 'transitioning' ? undefined : status;
+        });
+      for (const sequence of [0, 1]) handler.writeSettings(sequence, scriptSettings(sequence));
+      await handler.run('enable');
+      await result(0);
+      await handler.run('enable', { sequence: 1, wrapper: readOnly(folder(handler)) });
+      const status = await result(1);
+      expect(status).toMatchObject({ status: wanted });
+      if (wanted === 'error')
+        expect(status.message).toMatch(/EROFS: .* '.*\/custom-script\/.*make room or repair/);
+      expect(countMarks(1)).toBe(wanted === 'success' ? 1 : 0);
     },
   );
 
