@@ -52,7 +52,8 @@ describe.skipIf(noBrowser !== undefined)(
         args: ['--no-sandbox'],
       });
       page = await browser.newPage({ viewport: { width: 1000, height: 800 } });
-      page.setDefaultTimeout(30_000);
+      // Far from what a step takes, also on a busy machine.
+      page.setDefaultTimeout(120_000);
       page.on('pageerror', (error) => faults.push(error.message));
       page.on('console', (message) => {
         if (message.type() === 'error') faults.push(message.text());

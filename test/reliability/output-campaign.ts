@@ -20,7 +20,7 @@ interface Flood {
 }
 
 const FLOODS: readonly Flood[] = [
-  { what: 'lines', command: 'yes "a line of text" | head -c "$1"', mebibytes: { short: 128, long: 10_240 } },
+  { what: 'lines', command: 'yes "a line of text" | head -c "$1"', mebibytes: { short: 64, long: 10_240 } },
   { what: 'one line', command: `head -c "$1" /dev/zero | tr '\\0' x`, mebibytes: { short: 64, long: 1024 } },
   { what: 'NULs', command: 'head -c "$1" /dev/zero', mebibytes: { short: 64, long: 1024 } },
   { what: 'random bytes', command: 'head -c "$1" /dev/urandom', mebibytes: { short: 16, long: 512 } },

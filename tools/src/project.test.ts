@@ -69,7 +69,7 @@ it('says what is missing', async () => {
   await expect(readProject(join(folder, 'absent'))).rejects.toMatchObject({ code: 'PROJECT_NOT_FOUND' });
   await expect(readProject(folder)).rejects.toMatchObject({
     code: 'PROJECT_NOT_FOUND',
-    hint: expect.stringContaining('publisher, type and version'),
+    hint: expect.stringContaining('handlerkit init'),
   });
   describeExtension({ entry: 'src/other.ts' });
   await expect(readProject(folder)).rejects.toMatchObject({ code: 'ENTRY_NOT_FOUND' });

@@ -156,7 +156,7 @@ describe('handlerkit deploy', () => {
   });
 
   it.each<[readonly string[], string]>([
-    [['--format', 'chef'], 'Choices:'],
+    [['--format', 'chef'], 'One of: az, powershell'],
     [[], 'format'],
     [['--format', 'az', '--resource-group', 'g'], 'needs to know the virtual machine'],
     [['--format', 'powershell', '--vm', 'v'], 'needs to know the resource group'],
