@@ -17,6 +17,17 @@ const PICTURES_PARENT = '/tmp';
 
 const { path: browserPath, reason: noBrowser } = findBrowser();
 
+/** Keeps all that the page's live region says: each sentence takes the place of the one before. */
+const RECORD_WORDS = `
+  globalThis.saidWords = '';
+  addEventListener('DOMContentLoaded', () => {
+    const region = document.getElementById('outcome');
+    if (region === null) return;
+    new MutationObserver(() => { globalThis.saidWords += region.textContent + '\\n'; })
+      .observe(region, { childList: true, characterData: true, subtree: true });
+  });
+`;
+
 describe.skipIf(noBrowser !== undefined)(
   `the page of the VM${noBrowser === undefined ? '' : ` (skipped: ${noBrowser})`}`,
   { timeout: 120_000 },
@@ -54,6 +65,7 @@ describe.skipIf(noBrowser !== undefined)(
       page = await browser.newPage({ viewport: { width: 1000, height: 800 } });
       // Far from what a step takes, also on a busy machine.
       page.setDefaultTimeout(120_000);
+      await page.addInitScript(RECORD_WORDS);
       page.on('pageerror', (error) => faults.push(error.message));
       page.on('console', (message) => {
         if (message.type() === 'error') faults.push(message.text());
@@ -75,7 +87,11 @@ describe.skipIf(noBrowser !== undefined)(
       page.locator(`article[data-extension="${name}"][data-state="${state}"]`);
     const message = (name: string, state: string, text: string) =>
       card(name, state).locator('pre[aria-label^="Message"]').filter({ hasText: text });
-    const outcome = () => page.getByRole('status').filter({ hasText: ':' });
+    /** Also when the page has said something else since. */
+    const hasSaid = (text: string) =>
+      expect
+        .poll(() => page.evaluate(() => String(Reflect.get(globalThis, 'saidWords'))), { timeout: 120_000 })
+        .toContain(text);
     const picture = (name: string) =>
       page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true });
     const apply = async (zip: string, steps: unknown, secrets = ''): Promise<void> => {
@@ -120,7 +136,7 @@ describe.skipIf(noBrowser !== undefined)(
         .waitFor();
       await page.getByLabel('File', { exact: true }).selectOption({ label: await handlerLog() });
       await page.getByRole('region', { name: 'Text of the log' }).getByText('enable').first().waitFor();
-      await outcome().getByText('Probe: Provisioning succeeded').waitFor();
+      await hasSaid('Probe: Provisioning succeeded');
       expect(await page.content()).not.toContain('C4nary');
       await picture('success');
     });
@@ -133,7 +149,7 @@ describe.skipIf(noBrowser !== undefined)(
       await card('Probe', 'Failed').waitFor();
       const text = await card('Probe', 'Failed').textContent();
       expect(text).toMatch(/Provisioning failed \(Error\) ProvisioningState\/failed\/\d+/);
-      await outcome().getByText('Probe: Provisioning failed').waitFor();
+      await hasSaid('Probe: Provisioning failed');
       await idle();
       await page.getByLabel('Or a zip to upload').setInputFiles([]);
       // Its update fails, which the agent itself reports.
