@@ -60,7 +60,7 @@ export type { Host } from './host.ts';
 export { createHost } from './host.ts';
 export type { InstanceMetadata, InstanceMetadataOptions } from './instance-metadata.ts';
 export { readInstanceMetadata } from './instance-metadata.ts';
-export { DETACH_WORD, START_CLAIM } from './launcher-words.ts';
+export { DETACH_WORD, RUNTIME_VARIABLES, START_CLAIM } from './launcher-words.ts';
 export type { LifecycleDeps } from './lifecycle.ts';
 export { runOperation } from './lifecycle.ts';
 export { runHandler } from './main.ts';

@@ -8,3 +8,16 @@ export const DETACH_WORD = '--detach';
  * out who starts the program. When it was killed, the next enable removes the file.
  */
 export const START_CLAIM = '.start';
+
+/**
+ * What the launcher sets for a program of bun, and the program takes from its environment again, so that nothing it starts
+ * gets it: freed memory goes back to the system at once, and only code that runs long is compiled to machine code. A run
+ * with ten downloads takes 59 MiB instead of 73, and an enable without any starts a little sooner. Source: measured with
+ * bun 1.4.5, whose engine and allocator read them; what they do not know they pass over.
+ */
+export const RUNTIME_VARIABLES: Readonly<Record<string, string>> = {
+  MIMALLOC_PURGE_DELAY: '0',
+  BUN_JSC_forceMiniVMMode: '1',
+  BUN_JSC_thresholdForJITAfterWarmUp: '5000',
+  BUN_JSC_thresholdForOptimizeAfterWarmUp: '20000',
+};

@@ -8,7 +8,7 @@ import { HandlerError, toHandlerError } from './errors.ts';
 import type { HandlerDefinition } from './handler.ts';
 import { realProgramPath } from './handler-files.ts';
 import { createHost } from './host.ts';
-import { DETACH_WORD } from './launcher-words.ts';
+import { DETACH_WORD, RUNTIME_VARIABLES } from './launcher-words.ts';
 import { runOperation } from './lifecycle.ts';
 
 /** Milliseconds after the operation's end at which the process ends even if the author's code still holds it. */
@@ -27,6 +27,8 @@ export async function runHandler<Public, Protected>(
     detach(script, words.slice(0, -1));
     return;
   }
+  // They are the launcher's word to this process, not to what it starts.
+  for (const name of Object.keys(RUNTIME_VARIABLES)) delete process.env[name];
   const stop = new AbortController();
   for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
     process.on(name, () =>

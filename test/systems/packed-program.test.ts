@@ -3,9 +3,10 @@
  * at home change nothing, whatever its runtime would make of them.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { RUNTIME_VARIABLES } from '@handlerkit/sdk';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
 import {
   type LaidOutHandler,
@@ -28,6 +29,21 @@ it('needs glibc 2.17 and no other library', () => {
   expect(needs.libraries).toContain('libc.so.6');
   expect(needs.libraries.filter((name) => !GLIBC_LIBRARIES.test(name))).toEqual([]);
   expect(newestGlibc(needs)).toBe(17);
+});
+
+it("hands on none of the launcher's variables for its runtime to what it starts", async () => {
+  const handler = layOutHandler(unpacked);
+  try {
+    const steps = [{ do: 'exec', argv: ['/bin/sh', '-c', 'env >given'] }, { do: 'end' }];
+    handler.writeSettings(0, { public: { steps } });
+    expect(await handler.run('enable', { sequence: 0 })).toMatchObject({ exitCode: 0, stderr: '' });
+    const given = readFileSync(join(handler.folder(), 'given'), 'utf8').split('\n');
+    const names = given.map((line) => line.slice(0, line.indexOf('=')));
+    expect(names).toContain('PATH');
+    expect(names.filter((name) => name in RUNTIME_VARIABLES)).toEqual([]);
+  } finally {
+    handler.remove();
+  }
 });
 
 const VARIABLE = (): string => 'HOSTILE=loaded\n';

@@ -5,7 +5,13 @@
  * Source: agent-contract 6.1 (how it is called), 6.3 (environment), 8.1, 8.4 (status files).
  */
 
-import { type Architecture, DETACH_WORD, type Runtime, START_CLAIM } from '@handlerkit/sdk';
+import {
+  type Architecture,
+  DETACH_WORD,
+  RUNTIME_VARIABLES,
+  type Runtime,
+  START_CLAIM,
+} from '@handlerkit/sdk';
 import {
   AGENT_VARIABLES,
   CONFIG_FOLDER,
@@ -51,7 +57,7 @@ export function formatLauncher(options: LauncherOptions): string {
   const parts = [head(options), FIND_SEQUENCE, failure(options)];
   if (options.reportHeartbeat) parts.push(firstHeartbeat());
   parts.push(choice(options));
-  if (options.runtime === 'node') parts.push(nodeArguments(options));
+  parts.push(options.runtime === 'node' ? nodeArguments(options) : bunVariables());
   if (options.detached) parts.push(detachedEnable(options));
   parts.push('exec "$program" "$@"\n');
   return parts.join('\n');
@@ -292,6 +298,12 @@ case $architecture in
 esac
 [ -x "$program" ] || find_program
 `;
+}
+
+/** The program takes them away from what it starts. */
+function bunVariables(): string {
+  const variables = Object.entries(RUNTIME_VARIABLES).map(([name, value]) => `${name}=${value}`);
+  return `# It keeps little memory that it does not use, and compiles only what runs long.\nexport ${variables.join(' ')}\n`;
 }
 
 /**
