@@ -2,25 +2,15 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, inject, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { CRASH_SIZES, crashHandlers } from './crash-campaign.ts';
+import { shortForm } from './short-form.ts';
 
 it('A1, A2, A4, A6: a killed enable leaves one final status, one run at most and nothing else once the agent asks again', async () => {
   const work = mkdtempSync(join(tmpdir(), 'handlerkit-crash-'));
-  const zips = {
-    customScriptZip: inject('customScriptZip'),
-    vmAccessZip: inject('vmAccessZip'),
-    probeZip: inject('probeZip'),
-    detachedProbeZip: inject('detachedProbeZip'),
-    daemonProbeZip: inject('daemonProbeZip'),
-  };
   try {
     const seed = Math.floor(Math.random() * 2 ** 31);
-    const { problems, kills } = await crashHandlers(CRASH_SIZES.short, seed, {
-      zips,
-      work,
-      progress: () => undefined,
-    });
+    const { problems, kills } = await crashHandlers(CRASH_SIZES.short, seed, shortForm(work));
     expect({ seed, problems }).toEqual({ seed, problems: [] });
     expect([...kills.values()].reduce((all, count) => all + count, 0)).toBeGreaterThanOrEqual(30);
   } finally {

@@ -1,8 +1,9 @@
 /** Fuzzing in its short form, and the inputs that once broke a parser. */
 import { tmpdir } from 'node:os';
-import { describe, expect, inject, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { fuzzCampaign, tryInput } from './fuzz-campaign.ts';
 import { FUZZ_TARGETS } from './fuzz-targets.ts';
+import { shortForm } from './short-form.ts';
 
 /** Parser and input, each of which broke a promise before, or is the hardest of its kind. */
 const KEPT: readonly (readonly [target: string, input: string])[] = [
@@ -30,16 +31,8 @@ const KEPT: readonly (readonly [target: string, input: string])[] = [
 ];
 
 it('B JSON: no parser of the contract crashes, hangs or changes a value, whatever is read', async () => {
-  const zips = {
-    customScriptZip: inject('customScriptZip'),
-    vmAccessZip: inject('vmAccessZip'),
-    probeZip: inject('probeZip'),
-    detachedProbeZip: inject('detachedProbeZip'),
-    daemonProbeZip: inject('daemonProbeZip'),
-  };
   const said: string[] = [];
-  const progress = (line: string): void => void said.push(line);
-  const figures = await fuzzCampaign.run('short', { zips, work: tmpdir(), progress });
+  const figures = await fuzzCampaign.run('short', shortForm(tmpdir(), said));
   expect(
     figures.filter(({ isMet }) => isMet === false),
     said.join('\n'),

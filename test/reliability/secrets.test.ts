@@ -1,24 +1,15 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, inject, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { secretsCampaign } from './secrets-campaign.ts';
+import { shortForm } from './short-form.ts';
 
 it('a canary in every protected field turns up nowhere but where it is declared to be, in no form', async () => {
   const work = mkdtempSync(join(tmpdir(), 'handlerkit-secrets-'));
   const said: string[] = [];
   try {
-    const figures = await secretsCampaign.run('short', {
-      work,
-      progress: (line) => said.push(line),
-      zips: {
-        customScriptZip: inject('customScriptZip'),
-        vmAccessZip: inject('vmAccessZip'),
-        probeZip: inject('probeZip'),
-        detachedProbeZip: inject('detachedProbeZip'),
-        daemonProbeZip: inject('daemonProbeZip'),
-      },
-    });
+    const figures = await secretsCampaign.run('short', shortForm(work, said));
     expect(
       figures.filter(({ isMet }) => isMet === false),
       said.join('\n'),
