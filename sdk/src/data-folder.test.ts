@@ -68,7 +68,7 @@ describe('the data folder', () => {
     data.create();
     const dead = '4000000:1:';
     for (const name of ['.owner.4000000.tmp', '.lock.4000000.tmp']) writeFileSync(join(data.path, name), '');
-    symlinkSync(dead, join(data.path, '.lock.turn'));
+    symlinkSync(dead, join(data.path, `.lock.turn.${dead}`));
     for (const name of [`.owner.${process.pid}.tmp`, 'mine.4000000.tmp'])
       writeFileSync(join(data.path, name), '');
     data.removeLeftovers();

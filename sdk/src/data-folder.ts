@@ -11,7 +11,7 @@ import { HandlerError, isSystemError } from './errors.ts';
 import type { HandlerFolder } from './handler-files.ts';
 import { siblingFolder } from './handler-files.ts';
 import type { Host } from './host.ts';
-import { LOCK_NAME, removeAbandonedTurn } from './lock.ts';
+import { LOCK_NAME, removeAbandonedTurns } from './lock.ts';
 import { identifyProcess } from './process-identity.ts';
 import { readTextIfThere, removeUnfinishedFiles, writeWholeFile } from './whole-file.ts';
 
@@ -87,7 +87,7 @@ export function openDataFolder(host: Host, own: HandlerFolder, name: string): Da
     removeLeftovers: () => {
       const isOurs = (name: string): boolean => name === OWNER_FILE || name === LOCK_NAME;
       removeUnfinishedFiles(host.path(path), isOurs, (pid) => identifyProcess(host, pid) !== undefined);
-      removeAbandonedTurn(host, path);
+      removeAbandonedTurns(host, path);
     },
     remove: () => {
       rmSync(host.path(path), { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });

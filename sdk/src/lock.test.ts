@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import {
   lstatSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -28,18 +29,19 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 /** A process that lives and holds the lock. */
-async function startHolder(): Promise<{ end: () => Promise<void>; pid: number }> {
+async function startHolder(where = folder): Promise<{ end: () => Promise<void>; pid: number }> {
+  mkdirSync(where, { recursive: true });
   const module = fileURLToPath(new URL('./lock.ts', import.meta.url));
   const hostModule = fileURLToPath(new URL('./host.ts', import.meta.url));
   const script = `import { withLock } from ${JSON.stringify(module)}; import { createHost } from ${JSON.stringify(hostModule)};
-    await withLock(createHost(), ${JSON.stringify(folder)}, () => new Promise((resolve) => setTimeout(resolve, 60_000)));`;
+    await withLock(createHost(), ${JSON.stringify(where)}, () => new Promise((resolve) => setTimeout(resolve, 60_000)));`;
   const child = spawn(
     process.execPath,
     ['--import', import.meta.resolve('tsx'), '--input-type=module', '--eval', script],
     { stdio: 'ignore' },
   );
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  await until(() => readdirSync(folder).includes(LOCK_NAME));
+  await until(() => readdirSync(where).includes(LOCK_NAME));
   return {
     pid: child.pid ?? 0,
     end: async () => {
@@ -121,10 +123,44 @@ describe('the lock', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
+  /** Of the dead holder 4000000, and of his heir in turn: each was killed while he took over. */
+  const leaveHeirs = (): void => {
+    symlinkSync('4000001:1:gone', `${path}.turn.4000000:1:gone`);
+    symlinkSync('4000002:1:gone', `${path}.turn.4000001:1:gone`);
+  };
+
+  it('is not taken over while the heir of the dead holder is about to', async () => {
+    symlinkSync('4000000:1:gone', path);
+    leaveHeirs();
+    const heir = await startHolder(join(folder, 'other'));
+    const place = `${path}.turn.4000002:1:gone`;
+    symlinkSync(readlinkSync(join(folder, 'other', LOCK_NAME)), place);
+    const waiting = withLock(host, folder, () => 'mine');
+    let polls = 0;
+    await until(() => polls++ > 5);
+    expect(readlinkSync(path)).toBe('4000000:1:gone');
+    await heir.end();
+    expect(await waiting).toBe('mine');
+    rmSync(join(folder, 'other'), { recursive: true });
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('leaves the place of a dead heir when it cannot be taken over, so that nobody else makes it', async () => {
+    symlinkSync('4000000:1:gone', path);
+    leaveHeirs();
+    mkdirSync(`${path}.${process.pid}.tmp`);
+    await expect(withLock(host, folder, () => 'mine')).rejects.toThrow();
+    rmSync(`${path}.${process.pid}.tmp`, { recursive: true });
+    const places = ['.lock', '.lock.turn.4000000:1:gone', '.lock.turn.4000001:1:gone'];
+    expect(readdirSync(folder).toSorted()).toEqual(places);
+    expect(await withLock(host, folder, () => 'mine')).toBe('mine');
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
   it('of a dead holder is taken over by one of many only', async () => {
     for (let round = 0; round < 20; round++) {
       symlinkSync('4000000:1:gone', path);
-      symlinkSync('4000000:1:gone', `${path}.turn`);
+      if (round % 2 === 0) leaveHeirs();
       let inside = 0;
       const seen = await Promise.all(
         Array.from({ length: 20 }, () =>

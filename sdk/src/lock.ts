@@ -4,7 +4,7 @@
  * journal. The lock is a symbolic link whose target names the holder: it is made and read in one step each, so it is
  * never half there, and a holder that died, also before a restart of the machine, is known at once and without a clock.
  */
-import { readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { readdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { HandlerError, isSystemError } from './errors.ts';
 import type { Host } from './host.ts';
@@ -16,6 +16,8 @@ export const LOCK_NAME = '.lock';
 /** Milliseconds after which a process gives up that waits for a holder who lives. */
 export const LOCK_WAIT_MS = 30_000;
 const POLL_MS = 15;
+/** Between the lock's name and that of a dead process: the place of its heir. */
+const TURN_SUFFIX = '.turn';
 
 /**
  * Runs `work` while holding the lock in `folder` (an absolute path of the VM), which must exist. Waits for another
@@ -42,57 +44,81 @@ export async function withLock<T>(host: Host, folder: string, work: () => T | Pr
   }
 }
 
-/** Removes the place in the row of a process that was killed while it replaced an abandoned lock. Called under the lock. */
-export function removeAbandonedTurn(host: Host, folder: string): void {
-  const turn = turnPath(host.path(join(folder, LOCK_NAME)));
-  if (isAbandoned(host, turn)) rmSync(turn, { force: true });
+/**
+ * Removes the places that processes killed while they took over have left. Called under the lock, whose holder lives, so
+ * that none of them counts.
+ */
+export function removeAbandonedTurns(host: Host, folder: string): void {
+  const path = host.path(folder);
+  for (const name of readdirSync(path)) {
+    if (name.startsWith(`${LOCK_NAME}${TURN_SUFFIX}`)) rmSync(join(path, name), { force: true });
+  }
 }
 
 /** True when the lock is ours now. */
 function takeLock(host: Host, path: string, holder: string): boolean {
   if (makeLink(holder, path)) return true;
-  return isAbandoned(host, path) && replaceAbandoned(host, path, holder);
+  const former = readTarget(path);
+  return former !== undefined && isDead(host, former) && takeOver(host, path, former, holder);
 }
 
 /**
- * Takes over the lock of a dead holder. Only one process at a time may look and replace, so the place for that is itself
- * taken with a link; it is given back microseconds later, and one that was left by a process killed just then is removed.
+ * Takes over from a dead holder. Each dead process has one place for its heir, a link that only the first can make; the heir
+ * of an heir who died, too, is the next in turn. So one at a time may replace the lock, whoever is killed in between. The
+ * places go when the lock has another holder: who makes one afterwards sees that.
  */
-function replaceAbandoned(host: Host, path: string, holder: string): boolean {
-  const turn = turnPath(path);
-  if (!makeLink(holder, turn)) {
-    if (isAbandoned(host, turn)) rmSync(turn, { force: true });
+function takeOver(host: Host, path: string, former: string, holder: string): boolean {
+  const places = claimPlaces(host, path, former, holder);
+  const own = places.at(-1);
+  if (own === undefined) return false;
+  let done: readonly string[] = [own];
+  try {
+    if (readTarget(path) === former) {
+      const fresh = `${path}.${process.pid}.tmp`;
+      rmSync(fresh, { force: true });
+      symlinkSync(holder, fresh);
+      renameSync(fresh, path);
+      done = places;
+      return true;
+    }
+    done = places;
     return false;
-  }
-  try {
-    if (!isAbandoned(host, path)) return false;
-    const fresh = `${path}.${process.pid}.tmp`;
-    rmSync(fresh, { force: true });
-    symlinkSync(holder, fresh);
-    renameSync(fresh, path);
-    return true;
   } finally {
-    rmSync(turn, { force: true });
+    for (const place of done) rmSync(place, { force: true });
   }
 }
 
-function turnPath(path: string): string {
-  return `${path}.turn`;
+/** The places of the dead one's heirs, of which the last is this process's own now; none while an heir lives. */
+function claimPlaces(host: Host, path: string, dead: string, holder: string): readonly string[] {
+  const place = `${path}${TURN_SUFFIX}.${dead.replaceAll(/[^\w:-]/g, '_')}`;
+  if (makeLink(holder, place)) return [place];
+  const heir = readTarget(place);
+  if (heir === undefined || !isDead(host, heir)) return [];
+  if (heir === dead) {
+    // Left by a power failure: nobody inherits from himself.
+    rmSync(place, { force: true });
+    return [];
+  }
+  const further = claimPlaces(host, path, heir, holder);
+  return further.length === 0 ? [] : [place, ...further];
 }
 
-/** True when a lock is there whose holder has died. One that names nobody was left by a power failure. */
-function isAbandoned(host: Host, path: string): boolean {
-  let target: string;
+/** Whom a lock or a place names; `undefined` when it is not there. */
+function readTarget(path: string): string | undefined {
   try {
-    target = readlinkSync(path);
+    return readlinkSync(path);
   } catch (thrown) {
-    if (isSystemError(thrown, 'ENOENT')) return false;
+    if (isSystemError(thrown, 'ENOENT')) return undefined;
     if (!isSystemError(thrown, 'EINVAL')) throw thrown;
     throw new HandlerError(
       'STATE_UNUSABLE',
       `${path} is no lock of this extension; move it away and apply the settings again`,
     );
   }
+}
+
+/** True of a holder that has ended. One that names nobody was left by a power failure. */
+function isDead(host: Host, target: string): boolean {
   const holder = parseHolder(target);
   return holder === undefined || !isRunning(host, holder);
 }
