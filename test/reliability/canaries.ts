@@ -62,7 +62,8 @@ export function createCanaries(): Canaries {
   };
 }
 
-const NUMBER_DIGITS = 3;
+/** A long campaign plants more than a thousand. */
+const NUMBER_DIGITS = 5;
 const UNMARKED: ReadonlySet<CanaryShape> = new Set(['short', 'eight', 'digits', 'uuid', 'date']);
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz0123456789';
 

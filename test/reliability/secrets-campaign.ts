@@ -180,12 +180,10 @@ async function carryOut(campaign: Work): Promise<Done> {
       );
     }
   }
-  if (isLong) {
-    context.progress('packing');
-    const folder = join(context.work, 'packing');
-    mkdirSync(folder);
-    done.packages += await packWithSecrets(folder, canaries, ledger);
-  }
+  context.progress('packing');
+  const folder = join(context.work, 'packing');
+  mkdirSync(folder);
+  done.packages += await packWithSecrets(folder, isLong ? ['bun', 'node'] : [], canaries, ledger);
   return done;
 }
 

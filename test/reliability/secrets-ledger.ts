@@ -25,8 +25,8 @@ export interface ModeRule {
   readonly path: RegExp;
   /** `undefined`: not the handler's, or nothing that matters. */
   readonly modes?: readonly number[];
-  /** Default: root alone. */
-  readonly owner?: number;
+  /** Who may own it; default: root alone. */
+  readonly owners?: readonly number[];
 }
 
 export interface Ledger {
@@ -133,7 +133,7 @@ export function createLedger(canaries: Canaries, holders: readonly DeclaredHolde
         const mode = stat.mode & 0o7777;
         const shown = `${label}:${relative(root, path)}`;
         if (!wanted.includes(mode)) wrongModes.push(`${shown} has mode ${mode.toString(8)}`);
-        if (stat.uid !== (rule?.owner ?? 0)) wrongModes.push(`${shown} belongs to ${stat.uid}`);
+        if (!(rule?.owners ?? [0]).includes(stat.uid)) wrongModes.push(`${shown} belongs to ${stat.uid}`);
       }
     },
   };

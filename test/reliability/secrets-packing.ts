@@ -7,8 +7,16 @@ import { REPOSITORY, runHandlerkit } from '../handlerkit-command.ts';
 import type { Canaries } from './canaries.ts';
 import type { Ledger } from './secrets-ledger.ts';
 
-/** Packs an extension with both runtimes and the two packages for npm, in copies, and searches what comes out. Gives how many. */
-export async function packWithSecrets(folder: string, canaries: Canaries, ledger: Ledger): Promise<number> {
+/**
+ * Packs an extension with each of `runtimes`, and the two packages for npm, in copies, and searches what comes out. Gives how
+ * many.
+ */
+export async function packWithSecrets(
+  folder: string,
+  runtimes: readonly string[],
+  canaries: Canaries,
+  ledger: Ledger,
+): Promise<number> {
   const plant = (field: string): string => canaries.plant(`packing ${field}`, 'name');
   const home = join(folder, 'home');
   mkdirSync(home, { recursive: true });
@@ -34,7 +42,7 @@ export async function packWithSecrets(folder: string, canaries: Canaries, ledger
   symlinkSync(join(REPOSITORY, 'node_modules'), join(folder, 'node_modules'));
   besides(project);
   let packages = 0;
-  for (const runtime of ['bun', 'node']) {
+  for (const runtime of runtimes) {
     const zip = join(folder, `${runtime}.zip`);
     const words = [
       'pack',

@@ -9,7 +9,12 @@ import { HANDLERKIT } from '../handlerkit-command.ts';
 import type { CampaignSize } from './campaign.ts';
 import type { Canaries } from './canaries.ts';
 import type { CustomScriptCases } from './secrets-custom-script.ts';
-import { DATA_FOLDER_MODES, HANDLER_FOLDER_MODES, LOG_FOLDER_MODES } from './secrets-holders.ts';
+import {
+  DATA_FOLDER_MODES,
+  HANDLER_FOLDER_MODES,
+  LOG_FOLDER_MODES,
+  USER_FOLDER_MODES,
+} from './secrets-holders.ts';
 import type { Ledger } from './secrets-ledger.ts';
 import type { ProbeCases } from './secrets-probe.ts';
 import type { WatchedTool } from './secrets-tool.ts';
@@ -33,7 +38,7 @@ export async function runCustomScript(
   if (isLong) {
     expectExit(await tool.set(zip, cases.timeLimit(), ['--verbose']), 1);
     expectExit(await tool.set(zip, cases.asUser('nobody')), 0);
-    judge(tool, ledger, 'handlerkit-custom-script', 65534);
+    judge(tool, ledger, 'handlerkit-custom-script');
     for (const settings of cases.failedDownloads()) expectExit(await tool.set(zip, settings), 1);
   }
   expectExit(await tool.set(zip, cases.cutOutput()), 0);
@@ -161,16 +166,12 @@ const FORMATS = [
   'shared-extension',
 ];
 
-/** Judges what a handler keeps: `folder` is a handler's name or its data folder; `owner` has the latter. */
-export function judge(tool: WatchedTool, ledger: Ledger, folder: string, owner = 0): void {
-  const ofUser = [
-    { path: /^\/\d+\/std(?:out|err)$/, modes: [0o600] },
-    { path: /^$/, modes: [0o711] },
-  ];
+/** Judges what a handler keeps: `folder` is a handler's name, its data folder or that of another user's commands. */
+export function judge(tool: WatchedTool, ledger: Ledger, folder: string): void {
   const places = [
     [LIB_FOLDER, /^Handlerkit\..*-\d/, HANDLER_FOLDER_MODES],
     [LIB_FOLDER, /./, DATA_FOLDER_MODES],
-    [dirname(LIB_FOLDER), /./, ofUser],
+    [dirname(LIB_FOLDER), /./, USER_FOLDER_MODES],
     [LOG_FOLDER, /./, LOG_FOLDER_MODES],
   ] as const;
   for (const parent of new Set(places.map(([one]) => one))) {
@@ -178,12 +179,7 @@ export function judge(tool: WatchedTool, ledger: Ledger, folder: string, owner =
       for (const entry of readdirSync(upper)) {
         if (entry !== folder && entry !== `${folder}.data` && !entry.startsWith(`${folder}-`)) continue;
         const rules = places.find(([one, name]) => one === parent && name.test(entry))?.[2] ?? [];
-        const owned = rules.map((rule) => ({ ...rule, owner }));
-        ledger.modes(
-          entry,
-          join(upper, entry),
-          owner === 0 ? rules : [...owned, { path: /./, modes: [0o700, 0o600, 0o500], owner }],
-        );
+        ledger.modes(entry, join(upper, entry), rules);
       }
     }
   }

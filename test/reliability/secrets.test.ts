@@ -17,6 +17,7 @@ it('a canary in every protected field turns up nowhere but where it is declared 
     const count = (what: string) => Number(figures.find((figure) => figure.what === what)?.value);
     expect(count('canaries planted')).toBeGreaterThan(30);
     expect(count('files searched')).toBeGreaterThan(20);
+    expect(count('packages searched')).toBe(2);
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
