@@ -116,10 +116,22 @@ function unwrapKey(
       return key.length === substitute.length ? key : substitute;
     }
     // Raw RSA, because Node 20 refuses RSA_PKCS1_PADDING and later versions give a random length for a wrong padding.
-    const block = privateDecrypt({ key: privateKey, padding: constants.RSA_NO_PADDING }, encryptedKey);
-    return unpadPkcs1(block, substitute);
+    return unpadPkcs1(decryptRaw(privateKey, encryptedKey), substitute);
   } catch {
     return substitute;
+  }
+}
+
+/**
+ * RSA without padding. A number beyond the key's modulus, as another certificate's may be, is refused without the arithmetic;
+ * it gets as much of it, so that the time tells nothing of the key.
+ */
+function decryptRaw(key: KeyObject, encryptedKey: Buffer): Buffer {
+  const options = { key, padding: constants.RSA_NO_PADDING };
+  try {
+    return privateDecrypt(options, encryptedKey);
+  } catch {
+    return privateDecrypt(options, Buffer.concat([Buffer.of(0), encryptedKey.subarray(1)]));
   }
 }
 

@@ -102,6 +102,11 @@ function listCauses(own: TestCertificate): readonly Cause[] {
       withBlock((block) => Buffer.concat([block.subarray(0, -DES_KEY_BYTES), randomBytes(DES_KEY_BYTES)])),
     ),
     timed('a byte of the wrapped key', () => turned((der) => keyAt(der) + 100)),
+    // Beyond the modulus of any key.
+    timed('a number that the key cannot have wrapped', () => {
+      const der = good();
+      return der.fill(0xff, keyAt(der), keyAt(der) + 256).toString('base64');
+    }),
     timed('the last byte of the content', () => turned((der) => der.length - 1)),
     timed('padding of the content', () => contentPadding(own, good(), keyAt)),
     plain('no JSON in it', () => encryptProtectedSettings('not JSON', own.certificatePem)),
@@ -216,6 +221,13 @@ function describeTimes(
   const columns = names.map((name) => times.get(name) ?? []);
   const medians = columns.map((column) => middle(sort(column)));
   const separated = bestSeparation(columns);
+  const best = names.flatMap((a, one) =>
+    names.slice(one + 1).map((b, other) => {
+      const pair = [columns[one] ?? [], columns[one + 1 + other] ?? []];
+      return { pair: `${a} / ${b}`, share: bestSeparation(pair) };
+    }),
+  );
+  const [told] = best.toSorted((a, b) => b.share - a.share);
   const byChance = separationByChance(columns);
   const promise = { wanted: `at most ${byChance.toFixed(3)} (chance)`, isMet: separated <= byChance };
   return [
@@ -229,6 +241,7 @@ function describeTimes(
       value: separated.toFixed(3),
       ...(isPromised ? promise : {}),
     },
+    ...(isPromised ? [{ what: `the two, ${where}`, value: told?.pair ?? '' }] : []),
   ];
 }
 
