@@ -8,6 +8,7 @@ import {
   createDecipheriv,
   createHmac,
   createPrivateKey,
+  createPublicKey,
   type KeyObject,
   privateDecrypt,
   X509Certificate,
@@ -123,16 +124,16 @@ function unwrapKey(
 }
 
 /**
- * RSA without padding. A number beyond the key's modulus, as another certificate's may be, is refused without the arithmetic;
- * it gets as much of it, so that the time tells nothing of the key.
+ * RSA without padding. A number beyond the key's modulus, as another certificate's may be, would be refused without the
+ * arithmetic; another takes its place, so that the time tells nothing of the key.
  */
 function decryptRaw(key: KeyObject, encryptedKey: Buffer): Buffer {
+  const { n = '' } = createPublicKey(key).export({ format: 'jwk' });
+  const modulus = Buffer.from(n, 'base64url');
+  const smaller = Buffer.concat([Buffer.of(0), encryptedKey.subarray(1)]);
+  const isBeyond = encryptedKey.length === modulus.length && encryptedKey.compare(modulus) >= 0;
   const options = { key, padding: constants.RSA_NO_PADDING };
-  try {
-    return privateDecrypt(options, encryptedKey);
-  } catch {
-    return privateDecrypt(options, Buffer.concat([Buffer.of(0), encryptedKey.subarray(1)]));
-  }
+  return privateDecrypt(options, isBeyond ? smaller : encryptedKey);
 }
 
 /**
