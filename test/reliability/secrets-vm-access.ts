@@ -7,7 +7,7 @@ import type { SecretSettings } from './secrets-tool.ts';
 export const ACCOUNT_HOLDERS: readonly DeclaredHolder[] = [
   {
     place:
-      /^cmdline (?:\S*\/)?(?:useradd|usermod|userdel|chage|passwd|sudo|su|setpriv|sshd|getent|id|pkill|groupdel|gpasswd|visudo|rm|chown)\b/,
+      /^cmdline (?:\S*\/)?(?:useradd|usermod|userdel|chage|passwd|sudo|su|setpriv|sshd|getent|id|pkill|groupdel|gpasswd|visudo|rm|chown|chmod|cp|dd|mv|mkdir)\b/,
     fields: /^vm-access (?:username|remove_user|expiration)$/,
     why: 'names and last days of accounts in the arguments of the programs that change accounts, which take them only there',
   },
